@@ -1,0 +1,3 @@
+"""Labwright: push a commit, get a result."""
+
+__version__ = "0.1.0"

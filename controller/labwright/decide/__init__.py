@@ -1,0 +1,1 @@
+"""Verbs of the product: pure functions from values to values, one public name a module where it can be."""
