@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 
 class Model(BaseModel):
@@ -39,6 +39,14 @@ class Environment(Model):
     requirements: str | None = None  # path below the task's folder
     lock: str | None = None
     image: str | None = None
+
+
+def _short(value: Any) -> Any:
+    """`lr: 0.1` is {default: 0.1}."""
+    schema = (
+        isinstance(value, dict) and value.keys() <= Parameter.model_fields.keys() and value.keys() & {"type", "default"}
+    )
+    return value if schema else {"default": value}
 
 
 class Parameter(Model):
@@ -105,7 +113,7 @@ class Task(Model):
     github_repo_url: str | None = None
     github_repo_dir: str | None = None
     github_repo_branch: str | None = None
-    parameters: Mapping[str, Parameter] = Field(default_factory=dict)
+    parameters: Mapping[str, Annotated[Parameter, BeforeValidator(_short)]] = Field(default_factory=dict)
     sweeps: Sweep | None = None
     minutes_requested: int | None = None
     file_mounts: bool | Mapping[str, str] | None = None
@@ -121,6 +129,14 @@ class Task(Model):
     on: On = On()
     concurrency: Concurrency = Concurrency()
     notify: Any = None
+
+    def to_json(self) -> str:
+        """What `from_json` makes an equal Task of; the ledger keeps it."""
+        return self.model_dump_json(by_alias=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Task":
+        return cls.model_validate_json(text)
 
     @property
     def limit_seconds(self) -> float | None:
