@@ -165,3 +165,8 @@ class Act:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     done: datetime | None = None
     answer: str = ""  # what came of it, for the person who asked
+
+
+SUPERSEDED = (
+    "superseded"  # how the reason starts of a job that the repository stopped wanting; wanted again, it runs again
+)

@@ -1,0 +1,186 @@
+"""Which tasks a commit has, and which of them a change touches. The tree comes as a value (domain/snapshot.py)."""
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+
+from labwright.domain.snapshot import Entry, Snapshot
+
+EXPERIMENTS = "experiments/"
+TASK_FILE = "task.yaml"
+REGULAR = frozenset({"100644", "100755"})
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFile:
+    """`task` is the name that people type (`alpha/train`); `folder` is where it lies (`experiments/alpha/train`)."""
+
+    task: str
+    folder: str
+    oid: str  # blob id of its task.yaml
+    mode: str
+
+    @property
+    def path(self) -> str:
+        return f"{self.folder}/{TASK_FILE}"
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A snapshot with the look-ups that planning needs."""
+
+    snapshot: Snapshot
+
+    @property
+    def entries(self) -> Mapping[str, Entry]:
+        return self.snapshot.entries
+
+    @cached_property
+    def paths(self) -> Sequence[str]:
+        return sorted(self.entries)
+
+    @cached_property
+    def tasks(self) -> Mapping[str, TaskFile]:
+        """Every task.yaml below experiments/<name>/, by task path."""
+        suffix = "/" + TASK_FILE
+        found = {}
+        for path, entry in self.entries.items():
+            if path.endswith(suffix) and path.startswith(EXPERIMENTS):
+                folder = path[: -len(suffix)]
+                task = folder[len(EXPERIMENTS) :]
+                if task:
+                    found[task] = TaskFile(task, folder, entry.oid, entry.mode)
+        return found
+
+    def below(self, folder: str) -> Iterator[str]:
+        """Paths of the files in a folder and deeper, without those that belong to a task of its own further down."""
+        prefix = folder + "/"
+        paths = self.paths
+        skip = "\0"
+        for at in range(bisect_left(paths, prefix), len(paths)):
+            path = paths[at]
+            if not path.startswith(prefix):
+                return
+            if path.startswith(skip):
+                continue
+            nested = self._nested_task(folder, path)
+            if nested:
+                skip = nested + "/"
+                continue
+            yield path
+
+    def _nested_task(self, folder: str, path: str) -> str:
+        """The outermost folder strictly between `folder` and `path` that has a task.yaml, or an empty text."""
+        at = path.find("/", len(folder) + 1)
+        while at != -1:
+            if f"{path[:at]}/{TASK_FILE}" in self.entries:
+                return path[:at]
+            at = path.find("/", at + 1)
+        return ""
+
+    def matching(self, pattern: str) -> Sequence[str]:
+        """Paths of the repository that a glob names; the glob is relative to the repository's root."""
+        fixed = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
+        match = glob_regex(pattern).fullmatch
+        found = []
+        for at in range(bisect_left(self.paths, fixed), len(self.paths)):
+            path = self.paths[at]
+            if not path.startswith(fixed):
+                break
+            if match(path):
+                found.append(path)
+        return found
+
+
+@cache
+def glob_regex(pattern: str) -> re.Pattern[str]:
+    """`*` and `?` stay within one folder, `**` does not; a folder's name stands for all that is in it."""
+    out, at = "", 0
+    while at < len(pattern):
+        if pattern.startswith("**/", at):
+            out, at = out + "(?:.*/)?", at + 3
+        elif pattern.startswith("**", at):
+            out, at = out + ".*", at + 2
+        elif pattern[at] == "*":
+            out, at = out + "[^/]*", at + 1
+        elif pattern[at] == "?":
+            out, at = out + "[^/]", at + 1
+        else:
+            out, at = out + re.escape(pattern[at]), at + 1
+    return re.compile(out.rstrip("/") + "(?:/.*)?", re.DOTALL)
+
+
+def resolve(folder: str, pattern: str) -> str | None:
+    """An input glob as the repository's root sees it; None when it leaves the repository."""
+    parts = [] if pattern.startswith("/") else folder.split("/")
+    for part in pattern.strip("/").split("/"):
+        if part in ("", "."):
+            continue
+        if part == "..":
+            if not parts:
+                return None
+            parts.pop()
+        else:
+            parts.append(part)
+    return "/".join(parts)
+
+
+def changed_paths(before: Snapshot | None, after: Snapshot) -> set[str]:
+    if before is None:
+        return set(after.entries)
+    old, new = before.entries, after.entries
+    changed = {path for path, entry in new.items() if old.get(path) != entry}
+    changed.update(path for path in old.keys() - new.keys())
+    return changed
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """What ties a task to things outside its folder."""
+
+    inputs: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+
+
+def affected(before: Snapshot | None, after: Tree, links: Mapping[str, Links]) -> set[str]:
+    """Tasks that may be wanted differently now: touched, tied to something touched, gone, or waiting for such a task."""
+    if before is None:
+        return set(after.tasks)
+    changed = changed_paths(before, after.snapshot)
+    touched = _owners(changed, Tree(before).tasks.keys() | after.tasks.keys())
+    for task, link in links.items():
+        if link.inputs and task not in touched and _reads(after.tasks[task].folder, link.inputs, changed):
+            touched.add(task)
+    return _with_dependants(touched, links)
+
+
+def _owners(paths: Iterable[str], tasks: Iterable[str]) -> set[str]:
+    """Every task in whose folder, at any depth, one of the paths lies."""
+    names = set(tasks)
+    owners: set[str] = set()
+    for path in paths:
+        if path.startswith(EXPERIMENTS):
+            parts = path[len(EXPERIMENTS) :].split("/")
+            owners.update(name for n in range(1, len(parts)) if (name := "/".join(parts[:n])) in names)
+    return owners
+
+
+def _reads(folder: str, inputs: Sequence[str], changed: Iterable[str]) -> bool:
+    patterns = [glob_regex(at) for pattern in inputs if (at := resolve(folder, pattern)) is not None]
+    return any(pattern.fullmatch(path) for path in changed for pattern in patterns)
+
+
+def _with_dependants(tasks: set[str], links: Mapping[str, Links]) -> set[str]:
+    waiting: dict[str, list[str]] = {}
+    for task, link in links.items():
+        for need in link.needs:
+            waiting.setdefault(need, []).append(task)
+    todo = list(tasks)
+    while todo:
+        for dependant in waiting.get(todo.pop(), ()):
+            if dependant not in tasks:
+                tasks.add(dependant)
+                todo.append(dependant)
+    return tasks

@@ -1,0 +1,221 @@
+"""Level-based planning: desired trials of a branch against all jobs ever known (docs/adr/0003-identity.md)."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+
+from labwright.decide.identity import Asked
+from labwright.domain.ids import Digest, JobId, job_id
+from labwright.domain.job import SUPERSEDED, Job, Trial, Want, Wanted
+from labwright.domain.lab import Limits
+from labwright.domain.lifecycle import FINAL, LIVE, State
+from labwright.domain.plan import Launch, Plan, Refusal, Reuse, Stop
+from labwright.domain.task import Supersede, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the ledger says of the tasks in question."""
+
+    jobs: Sequence[Job]
+    wants: Sequence[Want]  # of this branch
+    elsewhere: Collection[JobId] = ()  # jobs that other branches want: never stopped on this one's account
+
+
+@dataclass(frozen=True, slots=True)
+class Tip:
+    branch: str
+    commit: str
+    first_sight: bool  # a baseline: record what is there, launch nothing
+    empty: bool = False  # the tree has no task at all any more
+
+
+def plan(asked: Mapping[str, Asked], gone: Collection[str], known: Known, tip: Tip, limits: Limits) -> Plan:
+    """`asked`: every affected task that the commit has and all that they need, in the order of `Evaluation.ask`;
+    `gone`: affected tasks that it has no more."""
+    jobs = _by_trial(known.jobs)
+    wants_before: dict[str, list[Want]] = {}
+    for want in known.wants:
+        wants_before.setdefault(want.task, []).append(want)
+    made = _Draft(tip, jobs)
+    for task in asked.values():
+        made.add(task, wants_before.get(task.task, ()))
+    by_id = {job.id: job for job in known.jobs}
+    stops = _stops(made, asked, gone, wants_before, by_id, known.elsewhere)
+    made.wants.update({task: {} for task in gone})
+    result = Plan(
+        branch=tip.branch,
+        commit=tip.commit,
+        launch=tuple(made.launch),
+        reuse=tuple(made.reuse),
+        stop=tuple(stops),
+        refuse=tuple(made.refuse),
+        invalid=tuple(problem for task in asked.values() for problem in task.problems),
+        baseline=len(made.parked),
+        wants={task: tuple(wants.values()) for task, wants in made.wants.items()},
+    )
+    return replace(result, held=over_limit(result, limits, tip))
+
+
+def satisfying(trial: Trial, same: Sequence[Job]) -> Job | None:
+    """The job that answers a trial among those of its task and work digest: a complete or live one before any other, the
+    newest first. None when it has to be launched."""
+    fit = [job for job in same if job.generation >= trial.generation and not superseded(job)]
+    good = [job for job in fit if job.state is State.COMPLETE or job.state in LIVE]
+    return max(good or fit, key=lambda job: job.generation, default=None)
+
+
+def superseded(job: Job) -> bool:
+    ended = job.state is State.STOPPED and job.reason.startswith(SUPERSEDED)
+    return ended or job.stop_asked.startswith(SUPERSEDED)
+
+
+def next_generation(trial: Trial, same: Sequence[Job]) -> int:
+    """Final states are final: a trial that was superseded and is wanted again is the next job of its kind."""
+    return max([trial.generation, *(job.generation + 1 for job in same)])
+
+
+def over_limit(plan: Plan, limits: Limits, tip: Tip) -> str:
+    """Why the whole of a change waits for a human, or an empty text."""
+    confirm = f"confirm with `lab confirm {plan.digest[:12]}`"
+    stops = sum(stop.costs for stop in plan.stop)
+    if len(plan.launch) > limits.jobs_per_commit:
+        return f"{len(plan.launch)} jobs, more than limits.jobs_per_commit = {limits.jobs_per_commit}; {confirm}"
+    if plan.gpu_hours > limits.gpu_hours_per_plan:
+        return f"{plan.gpu_hours:g} GPU-hours, more than limits.gpu_hours_per_plan = {limits.gpu_hours_per_plan:g}; {confirm}"
+    if stops > limits.stops_per_commit:
+        return f"{stops} jobs to stop, more than limits.stops_per_commit = {limits.stops_per_commit}; {confirm}"
+    if tip.empty and stops:
+        return f"the commit has no task any more, and {stops} jobs would stop; {confirm}"
+    return ""
+
+
+def gpu_hours(spec: Task | None) -> float:
+    """Asked, at most; 0 for a task without a time limit (nothing is known then)."""
+    if spec is None or spec.resources.accelerators is None or spec.limit_seconds is None:
+        return 0.0
+    return spec.resources.accelerators.count * spec.resources.num_nodes * spec.limit_seconds / 3600
+
+
+@dataclass(frozen=True, slots=True)
+class _Parked:
+    """A trial that is not launched unless something that is launched needs it."""
+
+    asked: Asked
+    trial: Trial
+    place: int
+
+
+class _Draft:
+    """A plan while it is being made. Tasks are added in the order of their needs."""
+
+    def __init__(self, tip: Tip, jobs: Mapping[tuple[str, Digest], Sequence[Job]]) -> None:
+        self.tip, self.jobs = tip, jobs
+        self.launch: list[Launch] = []
+        self.reuse: list[Reuse] = []
+        self.refuse: list[Refusal] = []
+        self.wants: dict[str, dict[tuple[Digest, int], Want]] = {}
+        self.answers: dict[tuple[str, Digest], JobId] = {}  # which job a dependant of this trial waits for
+        self.parked: dict[tuple[str, Digest], _Parked] = {}
+
+    def add(self, asked: Asked, before: Sequence[Want]) -> None:
+        known = {(want.work, want.generation): want for want in before if want.how is not Wanted.INVALID}
+        wants = self.wants[asked.task] = {}
+        if asked.problems:
+            # an unreadable file is never "the task is gone": what was wanted stays wanted
+            wants.update(known)
+            detail = str(asked.problems[0])
+            wants[Digest(""), 0] = Want(
+                self.tip.branch, asked.task, Digest(""), 0, Wanted.INVALID, None, self.tip.commit, detail
+            )
+            return
+        if asked.spec and asked.spec.on.branches is not None and not self._on_branch(asked.spec.on.branches):
+            return
+        if asked.refusals and asked.trials:
+            self.refuse.append(Refusal(asked.task, asked.trials[0].provider, "; ".join(asked.refusals)))
+        for place, trial in enumerate(asked.trials):
+            self._trial(_Parked(asked, trial, place), known.get((trial.work, trial.generation)))
+
+    def _on_branch(self, patterns: Sequence[str]) -> bool:
+        return any(fnmatchcase(self.tip.branch, pattern) for pattern in patterns)
+
+    def _trial(self, what: _Parked, before: Want | None) -> None:
+        trial, spec = what.trial, what.asked.spec
+        job = satisfying(trial, self.jobs.get((trial.task, trial.work), ()))
+        if job is not None:
+            self.answers[trial.task, trial.work] = job.id
+            self.reuse.append(Reuse(job.id, trial, job.state))
+            self._want(trial, Wanted.REUSED, job.id, "", before)
+        elif what.asked.refusals:
+            self._want(trial, Wanted.REFUSED, None, "; ".join(what.asked.refusals), before)
+        elif self.tip.first_sight or (before is not None and before.how is Wanted.BASELINE):
+            self.parked[trial.task, trial.work] = what
+            self._want(trial, Wanted.BASELINE, None, "was there at first sight", before)
+        elif spec is not None and spec.on.manual:
+            self.parked[trial.task, trial.work] = what
+            self._want(trial, Wanted.BASELINE, None, "on.manual: starts only by `lab run`", before)
+        else:
+            self._launch(what)
+
+    def _launch(self, what: _Parked) -> None:
+        trial = what.trial
+        for need in trial.needs:  # whatever a launched job waits for has to run, baseline or not
+            if need not in self.answers and need in self.parked:
+                self._launch(self.parked.pop(need))
+        generation = next_generation(trial, self.jobs.get((trial.task, trial.work), ()))
+        made = job_id(trial.work, trial.task, generation)
+        needs = tuple(self.answers[need] for need in trial.needs if need in self.answers)
+        self.answers[trial.task, trial.work] = made
+        self.launch.append(Launch(made, trial, generation, what.place, needs, gpu_hours(what.asked.spec)))
+        self._want(trial, Wanted.LAUNCHED, made, "", None)
+
+    def _want(self, trial: Trial, how: Wanted, job: JobId | None, detail: str, before: Want | None) -> None:
+        """A want that says the same as before stays as it is, so that it keeps naming the commit that brought it."""
+        if before is None or before.job != job or (before.how is not how and job is None):
+            before = Want(self.tip.branch, trial.task, trial.work, trial.generation, how, job, self.tip.commit, detail)
+        self.wants[trial.task][trial.work, trial.generation] = before
+
+
+def _stops(
+    made: _Draft,
+    asked: Mapping[str, Asked],
+    gone: Collection[str],
+    before: Mapping[str, Sequence[Want]],
+    jobs: Mapping[JobId, Job],
+    elsewhere: Collection[JobId],
+) -> list[Stop]:
+    stops = []
+    for task in [*asked, *gone]:
+        if task in asked and (asked[task].problems or asked[task].refusals):
+            continue
+        wanted = {want.job for want in made.wants.get(task, {}).values()}
+        for want in before.get(task, ()):
+            job = jobs.get(want.job) if want.job else None
+            if job is None or job.id in wanted or job.id in elsewhere or not _may_stop(job, asked.get(task)):
+                continue
+            stops.append(Stop(job.id, task, _why_stopped(job, made, task in asked), job.state is not State.HELD))
+    return stops
+
+
+def _may_stop(job: Job, asked: Asked | None) -> bool:
+    policy = asked.spec.concurrency.supersede if asked and asked.spec else Supersede.QUEUED
+    if policy is Supersede.NEVER or job.state in FINAL or job.stop_asked:
+        return False
+    return policy is Supersede.RUNNING or job.state in (State.HELD, State.QUEUED)
+
+
+def _why_stopped(job: Job, made: _Draft, there: bool) -> str:
+    if not there:
+        return f"{SUPERSEDED}: the task is gone"
+    successors = [launch for launch in made.launch if launch.trial.task == job.task]
+    same_point = [x for x in successors if x.trial.parameters == job.parameters]
+    for launch in same_point or successors:
+        return f"{SUPERSEDED} by {launch.job}"
+    return f"{SUPERSEDED}: no longer asked for at {made.tip.commit[:10]}"
+
+
+def _by_trial(jobs: Iterable[Job]) -> Mapping[tuple[str, Digest], Sequence[Job]]:
+    grouped: dict[tuple[str, Digest], list[Job]] = {}
+    for job in jobs:
+        grouped.setdefault((job.task, job.work), []).append(job)
+    return grouped
