@@ -1,0 +1,115 @@
+"""Bringing the files of an attempt to their place: whole or not at all, by a temporary name and a rename."""
+
+import contextlib
+import hashlib
+import json
+import os
+import posixpath
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from labwright.adapters.providers.local.spool import Spool
+from labwright.domain.bundle import Bundle, BundleFile
+from labwright.domain.errors import Refused
+from labwright.ports.provider import ReadBlobs, Submission
+
+
+@contextmanager
+def appearing(spool: Spool, final: Path) -> Iterator[Path]:
+    """A folder that is at `final` when the block is through, and nowhere when it fails. Of two who make the same one at the
+    same time, the later finds the first one's and throws its own away."""
+    temporary = Path(tempfile.mkdtemp(dir=spool.root / "tmp"))
+    temporary.chmod(0o755)
+    try:
+        yield temporary
+        try:
+            temporary.rename(final)
+        except OSError:
+            if not final.is_dir():
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def materialise(spool: Spool, bundle: Bundle, read_blobs: ReadBlobs) -> Path:
+    """The bundle's files as a folder, made at the first call. Raises Refused for a path or link that leaves the folder."""
+    final = spool.root / "bundles" / bundle.digest
+    if final.is_dir():
+        return final
+    for file in bundle.files:
+        check(file.path)
+    with appearing(spool, final) as folder:
+        oids = [file.oid for file in bundle.files]
+        for file, data in zip(bundle.files, read_blobs(oids), strict=True):
+            _put(folder, file, data)
+    return final
+
+
+def check(path: str) -> None:
+    parts = path.split("/")
+    if path.startswith("/") or any(part in ("", ".", "..", ".git") for part in parts) or "\0" in path:
+        raise Refused(f"the file name {path!r} does not stay below the job's folder", hint="rename or remove it")
+
+
+def _put(folder: Path, file: BundleFile, data: bytes) -> None:
+    target = folder / file.path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if file.mode == "120000":
+        link = os.fsdecode(data)
+        where = posixpath.normpath(posixpath.join(posixpath.dirname(file.path), link))
+        if link.startswith("/") or where.split("/")[0] == "..":
+            raise Refused(f"{file.path} is a link to {link}, outside of the job's folder", hint="copy the file instead")
+        target.symlink_to(link)
+    elif file.mode in ("100644", "100755"):
+        target.write_bytes(data)
+        target.chmod(0o755 if file.mode == "100755" else 0o644)
+    else:
+        raise Refused(f"{file.path} has git's mode {file.mode}", hint="only files and symbolic links can be staged")
+
+
+def copy_tree(source: Path, target: Path) -> None:
+    """Files and links as they are, over what is there."""
+    target.mkdir(exist_ok=True)
+    with os.scandir(source) as entries:
+        for entry in entries:
+            to = target / entry.name
+            if entry.is_symlink():
+                with contextlib.suppress(FileNotFoundError):
+                    to.unlink()
+                to.symlink_to(os.readlink(entry.path))
+            elif entry.is_dir():
+                copy_tree(Path(entry.path), to)
+            else:
+                if to.is_symlink():
+                    to.unlink()
+                shutil.copy(entry.path, to, follow_symlinks=False)
+
+
+def write_config(folder: Path, submission: Submission) -> None:
+    config: Mapping[str, Any] = {
+        "parameters": dict(submission.parameters),
+        "task": submission.task_path,
+        "job": submission.job,
+        "attempt": submission.attempt,
+    }
+    (folder / "config.json").write_text(json.dumps(config, ensure_ascii=False), encoding="utf-8")
+
+
+def provide_sdk(spool: Spool, package: Path) -> Path:
+    """A folder that holds the SDK's package `lab` and nothing else, for PYTHONPATH."""
+    files = sorted(path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    contents = hashlib.sha256()
+    for file in files:
+        contents.update(str(file.relative_to(package)).encode() + b"\0" + file.read_bytes() + b"\0")
+    final = spool.root / "sdk" / contents.hexdigest()
+    if not final.is_dir():
+        with appearing(spool, final) as folder:
+            for file in files:
+                to = folder / "lab" / file.relative_to(package)
+                to.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, to)
+    return final

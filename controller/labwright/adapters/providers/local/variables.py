@@ -1,0 +1,89 @@
+"""What a job finds in its environment, and the one place where secret references become values."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from labwright.domain.errors import Refused
+from labwright.ports.provider import Capacity, Submission
+
+INHERITED = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TZ", "TMPDIR")
+_SECRET = re.compile(r"\{\{\s*secrets?\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
+
+
+def substitute(text: str, secrets: Mapping[str, str]) -> str:
+    """The text with each `{{secret.NAME}}` replaced by its value. Raises Refused for one that the lab does not have."""
+
+    def value(found: re.Match[str]) -> str:
+        if found[1] not in secrets:
+            raise Refused(
+                f"the task asks for the secret {found[1]}, which this lab does not have",
+                hint=f"add `secrets: {{{found[1]}: …}}` to lab.yaml",
+            )
+        return secrets[found[1]]
+
+    return _SECRET.sub(value, text)
+
+
+def as_shell(text: str, secrets: Mapping[str, str]) -> str:
+    """A script in which `{{secret.NAME}}` is `${LAB_SECRET_NAME}`: its value never reaches a file. Raises Refused."""
+    substitute(text, secrets)
+    return _SECRET.sub(lambda found: "${LAB_SECRET_" + found[1] + "}", text)
+
+
+def parameter_name(name: str) -> str:
+    return "LAB_PARAM_" + re.sub(r"[^A-Z0-9_]", "_", name.upper())
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def variables(
+    submission: Submission,
+    job: Path,
+    *,
+    inherited: Mapping[str, str],
+    provider: Mapping[str, str],
+    capacity: Capacity,
+    sdk: Path | None,
+    resume: Path | None,
+) -> dict[str, str]:
+    """Later ones win: the controller's few, lab.yaml's `env`, ours, the task's `envs`."""
+    secrets, placement = submission.secrets, submission.placement
+    gpus = [str(gpu) for gpu in placement.get("gpus", ())]
+    env = {name: inherited[name] for name in INHERITED if name in inherited}
+    env |= provider
+    env |= submission.variables
+    env |= {
+        "LAB_JOB_DIR": str(job),
+        "LAB_JOB_ID": submission.job,
+        "LAB_TOKEN": submission.token,
+        "LAB_ATTEMPT": str(submission.attempt),
+        "LAB_TASK": submission.task_path,
+        "LAB_EXPERIMENT": submission.task_path.partition("/")[0],
+        "LAB_CPUS": _text(placement.get("cpus", 1)),
+        "LAB_GPUS": str(len(gpus)),
+        "PYTHONUNBUFFERED": "1",
+    }
+    if gpus or capacity.gpus:
+        env["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)  # empty: none of the machine's GPUs is this job's
+    if resume:
+        env["LAB_RESUME_FROM"] = str(resume)
+    env |= {parameter_name(name): substitute(_text(value), secrets) for name, value in submission.parameters.items()}
+    env |= {f"LAB_SECRET_{name}": value for name, value in secrets.items()}
+    env |= {name: substitute(value, secrets) for name, value in submission.task.envs.items()}
+    if sdk:
+        env["PYTHONPATH"] = ":".join(filter(None, [str(sdk), env.get("PYTHONPATH", "")]))
+    _check(env)
+    return env
+
+
+def _check(env: Mapping[str, str]) -> None:
+    for name, value in env.items():
+        if not name or "=" in name or "\0" in name or "\0" in value:
+            raise Refused(
+                f"the variable {name!r} cannot be given to a process", hint="no `=` in a name, no NUL in a value"
+            )
