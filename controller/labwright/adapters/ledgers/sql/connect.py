@@ -1,0 +1,66 @@
+"""Engines, transactions and the database's errors in our words."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url
+
+from labwright.domain.errors import LabError, Refused, Unavailable
+
+BUSY_SECONDS = 10
+_HINTS = {
+    "full": "free some space; nothing was lost",
+    "locked": "another process is writing; tried again by itself",
+    "busy": "another process is writing; tried again by itself",
+    "readonly": "check who owns the file and its folder",
+    "read-only": "check who owns the file and its folder",
+    "unable to open": "check that the folder is there and may be written",
+    "connection": "check that the database server is running",
+}
+
+
+def engine_for(where: str | Path, *, read_only: bool = False) -> Engine:
+    """Of a file's path (SQLite) or of a URL such as `postgresql+psycopg://lab@db/lab`."""
+    if "://" in str(where) and make_url(str(where)).get_backend_name() != "sqlite":
+        options = {"options": "-c default_transaction_read_only=on"} if read_only else {}
+        return create_engine(str(where), connect_args=options, pool_pre_ping=True)
+    path = str(where).removeprefix("sqlite:///")
+    mode = "ro" if read_only else "rwc"
+    engine = create_engine(f"sqlite:///file:{quote(path)}?mode={mode}&uri=true", connect_args={"timeout": BUSY_SECONDS})
+    event.listen(engine, "connect", _set_up_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _set_up_sqlite(raw: Any, _record: object) -> None:
+    raw.isolation_level = None  # the driver must not guess where transactions begin
+    raw.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+    raw.execute("PRAGMA synchronous = FULL")
+    raw.execute("PRAGMA foreign_keys = ON")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turns the database's complaints into Unavailable or Refused; defects of ours stay what they are."""
+    try:
+        yield
+    except (exc.IntegrityError, exc.ProgrammingError):
+        raise
+    except exc.DBAPIError as error:
+        raise told(error) from error
+
+
+def told(error: exc.DBAPIError) -> LabError:
+    words = str(error.orig).strip().splitlines()[0]
+    if "not a database" in words or "malformed" in words:
+        return Refused(f"the ledger is damaged: {words}", hint="move the file away and run `lab rebuild`")
+    hint = next((hint for key, hint in _HINTS.items() if key in words.lower()), "tried again by itself")
+    return Unavailable(f"the ledger did not answer: {words}", hint=hint)

@@ -1,0 +1,56 @@
+"""Brings a database to the newest schema. Alembic is loaded only when there is something to do."""
+
+from sqlalchemy import Connection, Engine, inspect, text
+
+from labwright.adapters.ledgers.sql.schema import REVISIONS
+from labwright.domain.errors import Refused
+
+_LOCK = 7_025_112_006  # any number that only Labwright uses (PostgreSQL's advisory lock)
+
+
+def version(connection: Connection) -> str | None:
+    """The database's revision; None when it has no tables of ours."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return str(found) if found is not None else None
+
+
+def ensure(engine: Engine, *, read_only: bool) -> None:
+    """Raises Refused for a database that a newer Labwright wrote, and for an older one that may only be read."""
+    with engine.connect() as connection:
+        found = version(connection)
+    if found == REVISIONS[-1]:
+        return
+    if found is not None and found not in REVISIONS:
+        raise Refused(
+            f"the ledger was written by a newer Labwright (its schema is {found}, this one knows {REVISIONS[-1]})",
+            hint="upgrade with `pip install -U labwright`",
+        )
+    if read_only:
+        what = "there is no ledger yet" if found is None else f"the ledger has an older schema ({found})"
+        raise Refused(what, hint="`lab serve` makes it")
+    _upgrade(engine)
+
+
+def _upgrade(engine: Engine) -> None:
+    if engine.dialect.name == "sqlite":
+        raw = engine.raw_connection()  # stays with the file; cannot be set within a transaction
+        raw.cursor().execute("PRAGMA journal_mode = WAL")
+        raw.close()
+    with engine.execution_options(writes=True).begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        if version(connection) != REVISIONS[-1]:  # else another process was faster
+            _run_alembic(connection)
+
+
+def _run_alembic(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", "labwright.adapters.ledgers.sql:migrations")
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
