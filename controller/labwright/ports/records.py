@@ -33,14 +33,16 @@ class EventRow:
 class Batch:
     """What one tick brings to the records, written in one transaction: rows and the offsets they were read up to.
 
-    jobs, attempts, artifacts, commits and plans are mappings of column → value with the names of docs/spec/tables.md;
-    rows of the same key are replaced. Points and events are only ever appended."""
+    jobs, attempts, artifacts, commits, plans and approvals are mappings of column → value with the names of
+    docs/spec/tables.md. A row of a known key replaces the columns that it names and keeps the others. Points and events are
+    only ever appended."""
 
     jobs: Sequence[Mapping[str, Any]] = ()
     attempts: Sequence[Mapping[str, Any]] = ()
     artifacts: Sequence[Mapping[str, Any]] = ()
     commits: Sequence[Mapping[str, Any]] = ()
     plans: Sequence[Mapping[str, Any]] = ()
+    approvals: Sequence[Mapping[str, Any]] = ()
     points: Sequence[Point] = ()
     events: Sequence[EventRow] = ()
     offsets: Mapping[tuple[str, str], int] = field(default_factory=dict)  # (token, file) → bytes read so far

@@ -1,0 +1,63 @@
+# ruff: noqa: S608 - the parts of these statements are constants
+"""Appending points: each gets the number of its series, and the series their summary, in the writer's transaction."""
+
+from collections.abc import Sequence
+
+import duckdb
+import pyarrow as pa
+
+from labwright.ports.records import Point
+
+_KEY = "job, attempt, name, rank"
+_TOUCHED = f"""
+    SELECT {_KEY}, count(*) AS count, last(value ORDER BY step NULLS FIRST, "at", n) AS last,
+           last(step ORDER BY step NULLS FIRST, "at", n) AS last_step,
+           last("at" ORDER BY step NULLS FIRST, "at", n) AS last_time,
+           min(value) FILTER (isfinite(value)) AS min, max(value) FILTER (isfinite(value)) AS max, min(n) AS n
+    FROM given GROUP BY {_KEY}"""
+_SAME = "s.job = g.job AND s.attempt = g.attempt AND s.name = g.name AND s.rank = g.rank"
+_NEWER = (
+    "coalesce(g.last_step, -9223372036854775808) > coalesce(s.last_step, -9223372036854775808) OR "
+    "(g.last_step IS NOT DISTINCT FROM s.last_step AND g.last_time >= s.last_time)"
+)
+_MERGE = (
+    f"""UPDATE series AS s SET count = s.count + g.count, min = least(s.min, g.min), max = greatest(s.max, g.max),
+            last = CASE WHEN {_NEWER} THEN g.last ELSE s.last END,
+            last_step = CASE WHEN {_NEWER} THEN g.last_step ELSE s.last_step END,
+            last_time = CASE WHEN {_NEWER} THEN g.last_time ELSE s.last_time END
+        FROM touched g WHERE {_SAME}""",
+    f"""INSERT INTO series SELECT coalesce((SELECT max(id) FROM series), 0) + row_number() OVER (ORDER BY n),
+               {_KEY}, count, last, last_step, last_time, min, max
+        FROM touched g WHERE NOT EXISTS (SELECT 1 FROM series s WHERE {_SAME})""",
+    f"""INSERT INTO points SELECT s.id, g.step, g.value, g."at" FROM given g JOIN series s ON {_SAME}
+        ORDER BY s.id, g.n""",
+)
+
+
+def append(con: duckdb.DuckDBPyConnection, points: Sequence[Point]) -> None:
+    """Inside an open transaction."""
+    if not points:
+        return
+    given = as_table(points)
+    given = given.append_column("n", pa.array(range(len(given)), pa.int64()))
+    con.register("given", given)
+    try:
+        con.register("touched", con.execute(_TOUCHED).to_arrow_table())
+        for statement in _MERGE:
+            con.execute(statement)
+    finally:
+        con.unregister("given")
+        con.unregister("touched")
+
+
+def as_table(points: Sequence[Point]) -> pa.Table:
+    columns = {
+        "job": pa.array([p.job for p in points], pa.string()),
+        "attempt": pa.array([p.attempt for p in points], pa.int32()),
+        "name": pa.array([p.name for p in points], pa.string()),
+        "step": pa.array([p.step for p in points], pa.int64()),
+        "value": pa.array([p.value for p in points], pa.float64()),
+        "at": pa.array([p.at for p in points], pa.timestamp("us", tz="UTC")),
+        "rank": pa.array([p.rank for p in points], pa.int32()),
+    }
+    return pa.table(columns)

@@ -1,0 +1,113 @@
+"""One read-only statement of a stranger, on a database that can reach nothing but its own tables.
+
+What holds it: the instance has no file system, no network, no extension and no Python variable to reach, and its settings
+are locked (records.py); here the text must be one statement that reads, and it runs in a transaction that cannot write.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from labwright.domain.errors import Refused
+from labwright.ports.records import QueryLimits
+
+BATCH = 16_384  # rows of one record batch
+_READS = {"SELECT", "EXPLAIN"}
+_HINT = "one statement that reads: SELECT, WITH, FROM, VALUES, DESCRIBE, SHOW, SUMMARIZE, PIVOT or EXPLAIN"
+
+
+def check_reads(sql: str) -> None:
+    """Raises Refused unless the text is one statement that reads."""
+    try:
+        statements = duckdb.extract_statements(sql)
+    except duckdb.Error as error:
+        raise _refused(error) from None
+    kinds = [statement.type.name for statement in statements]
+    if not kinds:
+        raise Refused("The query is empty.", hint=_HINT)
+    if len(kinds) > 1 and not (kinds[-1] == "SELECT" and not any(s.query.strip() for s in statements)):
+        raise Refused(f"The query has {len(kinds)} statements.", hint=_HINT)  # a PIVOT is split in two without a text
+    if kinds[-1] not in _READS:
+        raise Refused(f"The records are read-only, and this is {kinds[-1]}.", hint=_HINT)
+
+
+def _refused(error: Exception) -> Refused:
+    text = str(error).strip()
+    hint = next((line.strip() for line in text.splitlines() if "Did you mean" in line), "")
+    return Refused(text, hint=hint and "tables and columns: docs/spec/tables.md")
+
+
+class DuckAnswer:
+    """A running query. It holds its cursor until its last batch, `close`, or its time limit."""
+
+    def __init__(self, cursor: duckdb.DuckDBPyConnection, limits: QueryLimits) -> None:
+        self._cursor, self._limits = cursor, limits
+        self._reader: Any = None
+        self._lock = threading.Lock()  # one thread inside DuckDB, or the timer closing it
+        self._late = self._closed = False
+        self._timer = threading.Timer(limits.seconds, self._expire)
+        self._timer.daemon = True
+        self.truncated = False
+
+    @property
+    def schema(self) -> pa.Schema:
+        return self._reader.schema
+
+    def start(self, sql: str) -> None:
+        self._timer.start()
+        self._reader = self._guarded(lambda: self._run(sql))
+
+    def _run(self, sql: str) -> Any:
+        self._cursor.execute("BEGIN TRANSACTION READ ONLY")
+        return self._cursor.execute(sql).to_arrow_reader(BATCH)
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        left = self._limits.rows
+        try:
+            while (batch := self._guarded(self._next)) is not None:
+                if batch.num_rows > left:
+                    self.truncated = True
+                if batch.num_rows and left:
+                    yield batch.slice(0, min(left, batch.num_rows))
+                left -= min(left, batch.num_rows)
+                if self.truncated:
+                    return
+        finally:
+            self.close()
+
+    def _next(self) -> pa.RecordBatch | None:
+        try:
+            return self._reader.read_next_batch()
+        except StopIteration:
+            return None
+
+    def _guarded(self, act: Callable[[], Any]) -> Any:
+        try:
+            with self._lock:
+                if self._closed:
+                    raise duckdb.InterruptException("closed")
+                return act()
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            self.close()
+            if self._late:
+                raise Refused(
+                    f"The query was stopped after its {self._limits.seconds:g} seconds.",
+                    hint="ask for fewer rows, or one job, task or metric",
+                ) from None
+            raise _refused(error) from None
+
+    def _expire(self) -> None:
+        self._late = True
+        self._cursor.interrupt()
+        self.close()
+
+    def close(self) -> None:
+        """Frees the cursor and its transaction. Safe to call again, and from another thread."""
+        self._timer.cancel()
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._cursor.close()

@@ -1,0 +1,174 @@
+# ruff: noqa: S608 - names come from schema.py; values go in as Arrow tables
+"""Records in DuckDB: one writer, many readers, all in this process."""
+
+import json
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from labwright.adapters.records.duckdb import points, schema
+from labwright.adapters.records.duckdb.query import DuckAnswer, check_reads
+from labwright.adapters.records.duckdb.schema import Table
+from labwright.domain.errors import Refused, Unavailable
+from labwright.ports.records import Batch, EventRow, QueryLimits
+
+_CONFIG = {
+    "enable_external_access": "false",
+    "python_enable_replacements": "false",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+}
+
+
+class DuckDbRecords:
+    """`path` None keeps everything in memory (tests, `lab sql --repo`). Safe to use from several threads.
+
+    Raises Unavailable when another process holds the file."""
+
+    def __init__(
+        self, path: Path | None = None, *, memory_mb: int = 1024, threads: int = 2, read_only: bool = False
+    ) -> None:
+        self._lock = threading.RLock()
+        config: dict[str, Any] = {**_CONFIG, "memory_limit": f"{memory_mb}MiB", "threads": str(threads)}
+        if path is not None and not read_only:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._con = duckdb.connect(str(path) if path else ":memory:", read_only=read_only, config=config)
+        except duckdb.IOException as error:
+            raise Unavailable(
+                f"{path}: {str(error).splitlines()[0]}", hint="a running controller answers on its socket instead"
+            ) from None
+        self._con.execute("SET GLOBAL TimeZone = 'UTC'")
+        self._con.execute("SET lock_configuration = true")
+        if not read_only:
+            self._create()
+
+    def _create(self) -> None:
+        with self._transaction():
+            for table in schema.TABLES:
+                self._con.execute(table.ddl)
+            for name, body in schema.VIEWS.items():
+                self._con.execute(f"CREATE OR REPLACE VIEW {name} AS {body}")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._lock:
+            self._con.begin()
+            try:
+                yield
+                self._con.commit()
+            except BaseException:
+                self._con.rollback()
+                raise
+
+    @contextmanager
+    def _given(self, name: str, table: pa.Table) -> Iterator[None]:
+        self._con.register(name, table)
+        try:
+            yield
+        finally:
+            self._con.unregister(name)
+
+    def write(self, batch: Batch) -> None:
+        try:
+            with self._transaction():
+                self._write_params(batch.jobs)
+                for field, table in schema.UPSERTED.items():
+                    self._upsert(table, getattr(batch, field, ()))
+                points.append(self._con, batch.points)
+                self._append_events(batch.events)
+                offsets = [{"token": t, "file": f, "bytes": n} for (t, f), n in batch.offsets.items()]
+                self._upsert(schema.OFFSETS, offsets)
+        except duckdb.Error as error:
+            raise Unavailable(f"The records could not be written: {error}", hint="room on the disk?") from error
+
+    def _upsert(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Rows by key; columns that a row does not name keep their value."""
+        for columns, group in _by_columns(table, rows).items():
+            with self._given("given", table.arrow(columns, group)):
+                same = " AND ".join(f't."{key}" = given."{key}"' for key in table.key)
+                changed = [name for name in columns if name not in table.key]
+                if changed:
+                    sets = ", ".join(f'"{name}" = given."{name}"' for name in changed)
+                    self._con.execute(f"UPDATE {table.name} AS t SET {sets} FROM given WHERE {same}")
+                names = ", ".join(f'"{name}"' for name in columns)
+                self._con.execute(
+                    f"INSERT INTO {table.name} ({names}) SELECT {names} FROM given "
+                    f"WHERE NOT EXISTS (SELECT 1 FROM {table.name} AS t WHERE {same})"
+                )
+
+    def _write_params(self, jobs: Sequence[Mapping[str, Any]]) -> None:
+        """A job's parameters are part of its identity: written once, with its first row."""
+        wanted = {str(row["job"]): row["params"] for row in jobs if row.get("params")}
+        if not wanted:
+            return
+        with self._given("given", pa.table({"job": list(wanted)})):
+            self._con.execute("SELECT DISTINCT job FROM params SEMI JOIN given USING (job)")
+            for (known,) in self._con.fetchall():
+                wanted.pop(known)
+        rows = [_param(job, name, value) for job, params in wanted.items() for name, value in params.items()]
+        self._insert(schema.PARAMS, rows)
+
+    def _insert(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        if rows:
+            with self._given("given", table.arrow(table.columns, rows)):
+                self._con.execute(f"INSERT INTO {table.name} SELECT * FROM given")
+
+    def _append_events(self, events: Sequence[EventRow]) -> None:
+        self._insert(
+            schema.EVENTS,
+            [
+                {"job": e.job, "attempt": e.attempt, "time": e.at, "kind": e.kind, "message": e.message, "data": e.data}
+                for e in events
+            ],
+        )
+
+    def offsets(self, tokens: Sequence[str]) -> Mapping[tuple[str, str], int]:
+        with self._lock, self._given("given", pa.table({"token": pa.array(tokens, pa.string())})):
+            found = self._con.execute("SELECT token, file, bytes FROM offsets SEMI JOIN given USING (token)").fetchall()
+        return {(token, file): count for token, file, count in found}
+
+    def series(self, jobs: Sequence[str]) -> pa.Table:
+        with self._lock, self._given("given", pa.table({"job": pa.array(jobs, pa.string())})):
+            return self._con.execute(
+                'SELECT job, attempt, name, step, value, time AS "at", rank FROM metrics SEMI JOIN given USING (job) '
+                'ORDER BY name, step NULLS FIRST, "at", job, attempt, rank'
+            ).to_arrow_table()
+
+    def query(self, sql: str, limits: QueryLimits) -> DuckAnswer:
+        check_reads(sql)
+        try:
+            answer = DuckAnswer(self._con.cursor(), limits)
+        except duckdb.Error as error:
+            raise Refused(str(error)) from None
+        answer.start(sql)
+        return answer
+
+    def close(self) -> None:
+        with self._lock:
+            self._con.close()
+
+
+def _by_columns(table: Table, rows: Iterable[Mapping[str, Any]]) -> Mapping[tuple[str, ...], list[Mapping[str, Any]]]:
+    """One row a key (later ones win), grouped by the columns they name."""
+    merged: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in rows:
+        unknown = row.keys() - table.columns.keys()
+        if unknown:
+            raise ValueError(f"{table.name} has no column {', '.join(sorted(unknown))}")
+        merged.setdefault(tuple(row[key] for key in table.key), {}).update(row)
+    groups: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
+    for whole in merged.values():
+        groups.setdefault(tuple(name for name in table.columns if name in whole), []).append(whole)
+    return groups
+
+
+def _param(job: str, name: str, value: Any) -> Mapping[str, Any]:
+    number = float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    text = value if isinstance(value, str) else json.dumps(schema.finite(value), ensure_ascii=False)
+    return {"job": job, "name": name, "value": text, "number": number}

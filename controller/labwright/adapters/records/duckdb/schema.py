@@ -1,0 +1,171 @@
+"""The tables and views of docs/spec/tables.md, and how rows of Python values become Arrow tables of their types.
+
+`points` and `series` are the storage behind `metrics` and `final_metrics`. A series is one metric of one attempt and rank;
+its number is given at its first point, so that numbers of jobs that run at the same time lie close together: a search for
+one series skips nearly all of `points` by the smallest and largest number of each row group. `series` also keeps the
+summary of every series, written with the points themselves: `final_metrics` never reads `points`.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+VERSION = 1
+_ARROW = {
+    "VARCHAR": pa.string(),
+    "JSON": pa.string(),
+    "DOUBLE": pa.float64(),
+    "BIGINT": pa.int64(),
+    "INTEGER": pa.int32(),
+    "BOOLEAN": pa.bool_(),
+    "TIMESTAMPTZ": pa.timestamp("us", tz="UTC"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    name: str
+    key: tuple[str, ...]
+    columns: Mapping[str, str]  # name → SQL type
+
+    @property
+    def ddl(self) -> str:
+        columns = ", ".join(f'"{name}" {kind}' for name, kind in self.columns.items())
+        return f"CREATE TABLE IF NOT EXISTS {self.name} ({columns})"
+
+    def arrow(self, columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> pa.Table:
+        """Rows that all have these columns, as a table of this table's types."""
+        rows, names = list(rows), list(columns)
+        arrays = [
+            pa.array([_plain(row[name], self.columns[name]) for row in rows], _ARROW[self.columns[name]])
+            for name in names
+        ]
+        return pa.Table.from_arrays(arrays, names=names)
+
+
+def _plain(value: Any, kind: str) -> Any:
+    if value is None or kind not in ("JSON", "VARCHAR"):
+        return value
+    if kind == "JSON":
+        return json.dumps(finite(value), ensure_ascii=True, separators=(",", ":"))
+    return str(value).replace("\x00", "�").encode("utf-8", "replace").decode()
+
+
+def finite(value: Any) -> Any:
+    """The same value with NaN and infinities as the texts "NaN" "Infinity" "-Infinity", for which JSON has no number."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, Mapping):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
+def _table(name: str, key: str, columns: str) -> Table:
+    pairs = (part.split() for part in columns.split(",") if part.strip())
+    return Table(name, tuple(key.split()), {pair[0]: pair[1] for pair in pairs})
+
+
+JOBS = _table(
+    "jobs",
+    "job",
+    """job VARCHAR, task VARCHAR, experiment VARCHAR, state VARCHAR, reason VARCHAR, score DOUBLE, scores JSON,
+    generation INTEGER, trial INTEGER, work_digest VARCHAR, params JSON, provider VARCHAR, priority INTEGER,
+    commit VARCHAR, branch VARCHAR, author VARCHAR, plan VARCHAR, created TIMESTAMPTZ, started TIMESTAMPTZ,
+    ended TIMESTAMPTZ, seconds DOUBLE, attempt INTEGER, exit_code INTEGER, signal INTEGER, node VARCHAR,
+    outcome VARCHAR, cpus DOUBLE, gpus DOUBLE, sweep_metric VARCHAR, lower_is_better BOOLEAN, progress DOUBLE,
+    source JSON, environment VARCHAR, log_tail VARCHAR""",
+)
+ATTEMPTS = _table(
+    "attempts",
+    "job attempt",
+    """job VARCHAR, attempt INTEGER, provider VARCHAR, node VARCHAR, outcome VARCHAR, exit_code INTEGER,
+    signal INTEGER, submitted TIMESTAMPTZ, started TIMESTAMPTZ, running TIMESTAMPTZ, ended TIMESTAMPTZ,
+    seconds DOUBLE, cpus DOUBLE, gpus DOUBLE, detail VARCHAR""",
+)
+ARTIFACTS = _table(
+    "artifacts",
+    "job path",
+    "job VARCHAR, path VARCHAR, kind VARCHAR, size BIGINT, sha256 VARCHAR, uri VARCHAR, meta JSON",
+)
+COMMITS = _table(
+    "commits",
+    "commit branch",
+    """commit VARCHAR, branch VARCHAR, author VARCHAR, email VARCHAR, created TIMESTAMPTZ, message VARCHAR,
+    plan VARCHAR""",
+)
+PLANS = _table(
+    "plans",
+    "plan",
+    """plan VARCHAR, commit VARCHAR, branch VARCHAR, created TIMESTAMPTZ, launched INTEGER, reused INTEGER,
+    superseded INTEGER, refused INTEGER, held BOOLEAN, confirmed VARCHAR, detail JSON""",
+)
+APPROVALS = _table(
+    "approvals",
+    "id",
+    """id VARCHAR, kind VARCHAR, target VARCHAR, author VARCHAR, created TIMESTAMPTZ, done TIMESTAMPTZ,
+    answer VARCHAR, arguments JSON""",
+)
+EVENTS = _table(
+    "events", "", "job VARCHAR, attempt INTEGER, time TIMESTAMPTZ, kind VARCHAR, message VARCHAR, data JSON"
+)
+PARAMS = _table("params", "job name", "job VARCHAR, name VARCHAR, value VARCHAR, number DOUBLE")
+OFFSETS = _table("offsets", "token file", "token VARCHAR, file VARCHAR, bytes BIGINT")
+SERIES = _table(
+    "series",
+    "id",
+    """id INTEGER, job VARCHAR, attempt INTEGER, name VARCHAR, rank INTEGER, count BIGINT, last DOUBLE,
+    last_step BIGINT, last_time TIMESTAMPTZ, min DOUBLE, max DOUBLE""",
+)
+POINTS = _table("points", "", "series INTEGER, step BIGINT, value DOUBLE, time TIMESTAMPTZ")
+
+UPSERTED = {
+    "jobs": JOBS,
+    "attempts": ATTEMPTS,
+    "artifacts": ARTIFACTS,
+    "commits": COMMITS,
+    "plans": PLANS,
+    "approvals": APPROVALS,
+}
+TABLES = (*UPSERTED.values(), EVENTS, PARAMS, OFFSETS, SERIES, POINTS)
+
+VIEWS = {
+    "metrics": """
+        SELECT s.job, s.attempt, s.name, p.step, p.value, p.time, s.rank
+        FROM points p JOIN series s ON p.series = s.id""",
+    "final_metrics": """
+        SELECT job, name, arg_max(last, attempt) AS last, min(min) AS min, max(max) AS max,
+               sum(count)::BIGINT AS count, arg_max_null(last_step, attempt) AS last_step
+        FROM (SELECT *, min(rank) OVER (PARTITION BY job, name) AS first_rank FROM series)
+        WHERE rank = first_rank GROUP BY job, name""",
+    "leaderboard": """
+        SELECT task, row_number() OVER (PARTITION BY task ORDER BY
+                 CASE WHEN lower_is_better THEN score ELSE -score END, ended, job) AS place,
+               job, score, sweep_metric AS metric, lower_is_better, params, commit, branch, author, generation,
+               trial, seconds, ended
+        FROM jobs WHERE state = 'COMPLETE' AND score IS NOT NULL AND isfinite(score)""",
+    "sweeps": """
+        SELECT task, commit, plan, generation, any_value(branch) AS branch, any_value(author) AS author,
+               any_value(sweep_metric) AS metric, count(*) AS jobs,
+               count(*) FILTER (state = 'COMPLETE') AS complete, count(*) FILTER (state = 'FAILED') AS failed,
+               count(*) FILTER (state = 'STOPPED') AS stopped, count(*) FILTER (state = 'RUNNING') AS running,
+               count(*) FILTER (state NOT IN ('COMPLETE', 'FAILED', 'STOPPED', 'RUNNING')) AS waiting,
+               CASE WHEN any_value(lower_is_better) THEN min(score) FILTER (good) ELSE max(score) FILTER (good) END
+                 AS best_score,
+               CASE WHEN any_value(lower_is_better) THEN arg_min(job, score) FILTER (good)
+                    ELSE arg_max(job, score) FILTER (good) END AS best_job,
+               min(created) AS created, max(ended) AS ended
+        FROM (SELECT *, state = 'COMPLETE' AND isfinite(score) AS good FROM jobs)
+        GROUP BY task, commit, plan, generation""",
+    "usage": """
+        SELECT j.author, a.provider, date_trunc('month', a.started)::DATE AS month, a.outcome,
+               count(DISTINCT a.job) AS jobs, count(*) AS attempts, sum(a.seconds) / 3600 AS wall_hours,
+               sum(a.seconds * a.cpus) / 3600 AS cpu_hours, sum(a.seconds * a.gpus) / 3600 AS gpu_hours
+        FROM attempts a JOIN jobs j USING (job) WHERE a.started IS NOT NULL
+        GROUP BY ALL""",
+}
