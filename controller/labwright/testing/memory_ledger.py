@@ -87,10 +87,12 @@ class MemoryLedger:
             )
             for one in moves
         ]
+        attempts = [one.attempt for one in moves if one.attempt]
+        self._check(attempts)
         self._swap(after)
         for one in moves:
             self._note(Transition(one.job.id, one.at, one.job.state, one.to, one.reason))
-        self.put_attempts([one.attempt for one in moves if one.attempt])
+        self.put_attempts(attempts)
         return after
 
     def amend(self, job: Job, **changes: Any) -> Job:
@@ -111,10 +113,13 @@ class MemoryLedger:
         return list(self._t.transitions.get(job, ()))
 
     def put_attempts(self, attempts: Sequence[Attempt]) -> None:
-        unknown = [attempt.job for attempt in attempts if attempt.job not in self._t.jobs]
-        if unknown:
-            raise LookupError(f"no such job: {unknown[0]}")
+        self._check(attempts)
         self._t.attempts.update({(attempt.job, attempt.n): attempt for attempt in attempts})
+
+    def _check(self, attempts: Sequence[Attempt]) -> None:
+        for attempt in attempts:
+            if attempt.job not in self._t.jobs:
+                raise LookupError(f"an attempt of a job that the ledger does not know: {attempt.job}")
 
     def attempts(self, jobs: Collection[JobId] = (), *, unpublished: bool = False) -> Sequence[Attempt]:
         wanted = set(jobs)
@@ -151,7 +156,9 @@ class MemoryLedger:
         return dict(self._t.parsed)
 
     def put_act(self, act: Act) -> bool:
-        return self._t.acts.setdefault(act.id, act) is act
+        new = act.id not in self._t.acts
+        self._t.acts.setdefault(act.id, act)
+        return new
 
     def acts(self, *, pending: bool = True) -> Sequence[Act]:
         found = (act for act in self._t.acts.values() if act.done is None or not pending)

@@ -1,12 +1,13 @@
 """Engines, transactions and the database's errors in our words."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url
+from sqlalchemy import Connection, Engine, QueuePool, create_engine, event, exc, make_url
 
 from labwright.domain.errors import LabError, Refused, Unavailable
 
@@ -27,17 +28,20 @@ def engine_for(where: str | Path, *, read_only: bool = False) -> Engine:
     if "://" in str(where) and make_url(str(where)).get_backend_name() != "sqlite":
         options = {"options": "-c default_transaction_read_only=on"} if read_only else {}
         return create_engine(str(where), connect_args=options, pool_pre_ping=True)
-    path = str(where).removeprefix("sqlite:///")
-    mode = "ro" if read_only else "rwc"
-    engine = create_engine(f"sqlite:///file:{quote(path)}?mode={mode}&uri=true", connect_args={"timeout": BUSY_SECONDS})
+    path = Path(str(where).removeprefix("sqlite:///")).absolute()
+    uri = f"file:{quote(str(path))}?mode={'ro' if read_only else 'rwc'}"
+    engine = create_engine("sqlite://", creator=lambda: _open_sqlite(uri), poolclass=QueuePool)
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
+def _open_sqlite(uri: str) -> sqlite3.Connection:
+    """A connection that any thread may use (one at a time: the pool sees to it) and that begins nothing by itself."""
+    return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None)
+
+
 def _set_up_sqlite(raw: Any, _record: object) -> None:
-    raw.isolation_level = None  # the driver must not guess where transactions begin
-    raw.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
     raw.execute("PRAGMA synchronous = FULL")
     raw.execute("PRAGMA foreign_keys = ON")
 
@@ -52,7 +56,11 @@ def translated() -> Iterator[None]:
     """Turns the database's complaints into Unavailable or Refused; defects of ours stay what they are."""
     try:
         yield
-    except (exc.IntegrityError, exc.ProgrammingError):
+    except exc.IntegrityError as error:
+        if "foreign key" in str(error.orig).lower():
+            raise LookupError("an attempt of a job that the ledger does not know") from error
+        raise
+    except exc.ProgrammingError:
         raise
     except exc.DBAPIError as error:
         raise told(error) from error
@@ -64,3 +72,10 @@ def told(error: exc.DBAPIError) -> LabError:
         return Refused(f"the ledger is damaged: {words}", hint="move the file away and run `lab rebuild`")
     hint = next((hint for key, hint in _HINTS.items() if key in words.lower()), "tried again by itself")
     return Unavailable(f"the ledger did not answer: {words}", hint=hint)
+
+
+def make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unavailable(f"cannot make the folder {path}: {error.strerror}", hint=_HINTS["unable to open"]) from error

@@ -37,7 +37,7 @@ class SqlLedger:
             if read_only and not path.exists():
                 raise Refused(f"there is no ledger yet at {path}", hint="`lab serve` makes it")
             if not read_only:
-                path.parent.mkdir(parents=True, exist_ok=True)
+                connect.make_folder(path.parent)
         return cls(where, read_only=read_only)
 
     def close(self) -> None:
@@ -215,7 +215,7 @@ class SqlLedger:
         columns = schema.plans.c
         query = select(schema.plans).order_by(columns.at.desc(), columns.digest, columns.commit, columns.branch)
         if digest is not None:
-            query = query.where(columns.digest.startswith(digest, autoescape=True))
+            query = query.where(columns.digest >= digest, columns.digest < digest + "\U0010ffff")
         with self._reading() as connection:
             return [rows.plan(row) for row in connection.execute(query.limit(most))]
 

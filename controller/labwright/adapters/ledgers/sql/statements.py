@@ -4,7 +4,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Row, Select, Table, bindparam, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from labwright.adapters.ledgers.sql import rows, schema
 from labwright.domain.errors import Stale
@@ -54,14 +53,25 @@ def put(connection: Connection, table: Table, new: Sequence[Mapping[str, Any]], 
     """Insert; a row of the same key is replaced or left alone. How many rows were written."""
     if not new:
         return 0
-    insert = postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+    insert = _insert(connection, table)
     keys = [column.name for column in table.primary_key]
     if replace:
         others = {column.name: insert.excluded[column.name] for column in table.columns if column.name not in keys}
         statement = insert.on_conflict_do_update(index_elements=keys, set_=others)
     else:
         statement = insert.on_conflict_do_nothing(index_elements=keys)
-    return connection.execute(statement, [dict(row) for row in new]).rowcount
+    options = {"preserve_rowcount": True}
+    return connection.execute(statement, [dict(row) for row in new], execution_options=options).rowcount
+
+
+def _insert(connection: Connection, table: Table) -> Any:
+    if connection.dialect.name == "postgresql":  # loaded only where it is used: importing it takes 60 ms
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert(table)
+    from sqlalchemy.dialects import sqlite
+
+    return sqlite.insert(table)
 
 
 def swap(connection: Connection, after: Sequence[Job]) -> None:

@@ -65,7 +65,7 @@ def _attempts_and_transitions() -> None:
     )
     if_sqlite, if_postgresql = (
         sa.text("published IS 0 AND ended IS NOT NULL"),
-        sa.text("NOT published AND ended IS NOT NULL"),
+        sa.text("published IS false AND ended IS NOT NULL"),
     )
     op.create_index(
         "ix_attempts_unpublished", "attempts", ["job"], sqlite_where=if_sqlite, postgresql_where=if_postgresql
