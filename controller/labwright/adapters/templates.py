@@ -1,6 +1,7 @@
 """Where templates come from: the lab repository's own, else the installed package's, else the checkout's."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -10,8 +11,11 @@ from labwright.domain.errors import Refused
 def find(name: str, overrides: Mapping[str, str] | None = None) -> str:
     """The template's text. `name` is such as `local/run.sh.j2`; `overrides` are the lab repository's, read from its default
     branch. Raises Refused where no such template is."""
-    if overrides and name in overrides:
-        return overrides[name]
+    return overrides[name] if overrides and name in overrides else _own(name)
+
+
+@lru_cache
+def _own(name: str) -> str:
     package = files("labwright")
     for root in (
         package / "_templates",

@@ -37,6 +37,15 @@ def everything() -> Iterator[Stat]:
             yield found
 
 
+def own_memory(found: Stat) -> int:
+    """Bytes of a process with shared pages split among their holders, so that forked workers are not counted twice."""
+    try:
+        lines = Path(f"/proc/{found.pid}/smaps_rollup").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+    except (OSError, StopIteration, ValueError):
+        return found.rss
+
+
 def kill_session(session: int, *, spare: int = 0) -> None:
     """SIGKILL to every process of a session, `spare` left out."""
     for found in everything():
@@ -64,6 +73,13 @@ class Children:
     def running(self, name: str) -> bool:
         self.reap()
         return name in self._running
+
+    def pid(self, name: str) -> int | None:
+        """Of a child not yet known to be dead."""
+        return self._running.get(name)
+
+    def ended(self, name: str) -> bool:
+        return name in self._status
 
     def reap(self) -> None:
         for name, pid in list(self._running.items()):

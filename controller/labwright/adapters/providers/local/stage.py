@@ -15,7 +15,7 @@ from typing import Any
 from labwright.adapters.providers.local.spool import Spool
 from labwright.domain.bundle import Bundle, BundleFile
 from labwright.domain.errors import Refused
-from labwright.ports.provider import ReadBlobs, Submission
+from labwright.ports.provider import ReadBlobs
 
 
 @contextmanager
@@ -72,31 +72,43 @@ def _put(folder: Path, file: BundleFile, data: bytes) -> None:
 
 
 def copy_tree(source: Path, target: Path) -> None:
-    """Files and links as they are, over what is there."""
+    """Files and links as they are, over what is there; never through a link that is there."""
+    if target.is_symlink():
+        target.unlink()
     target.mkdir(exist_ok=True)
     with os.scandir(source) as entries:
         for entry in entries:
             to = target / entry.name
-            if entry.is_symlink():
-                with contextlib.suppress(FileNotFoundError):
-                    to.unlink()
-                to.symlink_to(os.readlink(entry.path))
-            elif entry.is_dir():
+            if entry.is_dir(follow_symlinks=False):
                 copy_tree(Path(entry.path), to)
+                continue
+            if to.is_dir() and not to.is_symlink():
+                shutil.rmtree(to)
+            with contextlib.suppress(FileNotFoundError):
+                to.unlink()
+            if entry.is_symlink():
+                to.symlink_to(Path(entry.path).readlink())
             else:
-                if to.is_symlink():
-                    to.unlink()
-                shutil.copy(entry.path, to, follow_symlinks=False)
+                shutil.copy(entry.path, to)
 
 
-def write_config(folder: Path, submission: Submission) -> None:
-    config: Mapping[str, Any] = {
-        "parameters": dict(submission.parameters),
-        "task": submission.task_path,
-        "job": submission.job,
-        "attempt": submission.attempt,
-    }
-    (folder / "config.json").write_text(json.dumps(config, ensure_ascii=False), encoding="utf-8")
+def share_tree(source: Path, target: Path) -> None:
+    """The regular files of a folder, read-only and without a copy of their bytes where one file system holds both."""
+    target.mkdir(parents=True, exist_ok=True)
+    with os.scandir(source) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                share_tree(Path(entry.path), target / entry.name)
+            elif entry.is_file(follow_symlinks=False):
+                Path(entry.path).chmod(0o444)
+                try:
+                    os.link(entry.path, target / entry.name)
+                except OSError:
+                    shutil.copy(entry.path, target / entry.name)
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
 
 
 def provide_sdk(spool: Spool, package: Path) -> Path:

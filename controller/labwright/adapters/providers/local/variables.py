@@ -41,6 +41,14 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
+def _resolved(value: Any, secrets: Mapping[str, str]) -> Any:
+    if isinstance(value, str):
+        return substitute(value, secrets)
+    if isinstance(value, Mapping):
+        return {name: _resolved(inner, secrets) for name, inner in value.items()}
+    return [_resolved(inner, secrets) for inner in value] if isinstance(value, list | tuple) else value
+
+
 def variables(
     submission: Submission,
     job: Path,
@@ -55,7 +63,7 @@ def variables(
     secrets, placement = submission.secrets, submission.placement
     gpus = [str(gpu) for gpu in placement.get("gpus", ())]
     env = {name: inherited[name] for name in INHERITED if name in inherited}
-    env |= provider
+    env |= {name: substitute(value, secrets) for name, value in provider.items()}
     env |= submission.variables
     env |= {
         "LAB_JOB_DIR": str(job),
@@ -66,13 +74,14 @@ def variables(
         "LAB_EXPERIMENT": submission.task_path.partition("/")[0],
         "LAB_CPUS": _text(placement.get("cpus", 1)),
         "LAB_GPUS": str(len(gpus)),
+        "LAB_NEEDS_DIR": str(job / "needs"),
         "PYTHONUNBUFFERED": "1",
     }
     if gpus or capacity.gpus:
         env["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)  # empty: none of the machine's GPUs is this job's
     if resume:
         env["LAB_RESUME_FROM"] = str(resume)
-    env |= {parameter_name(name): substitute(_text(value), secrets) for name, value in submission.parameters.items()}
+    env |= {parameter_name(name): _text(_resolved(value, secrets)) for name, value in submission.parameters.items()}
     env |= {f"LAB_SECRET_{name}": value for name, value in secrets.items()}
     env |= {name: substitute(value, secrets) for name, value in submission.task.envs.items()}
     if sdk:
