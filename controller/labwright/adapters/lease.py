@@ -12,10 +12,12 @@ from typing import Any
 from labwright.domain.errors import Refused
 from labwright.ports.clock import Clock
 
-_TRIES, _PAUSE = 5, 0.02  # a look from another machine holds the lock for an instant
+_TRIES, _PAUSE = 25, 0.02  # a look from another machine holds the lock for an instant
 
 
 class FileLease:
+    """Not for two threads at once. A child that is forked or started never keeps the lock."""
+
     def __init__(self, state_dir: Path, clock: Clock) -> None:
         self._path = state_dir / "lease"
         self._clock = clock
@@ -27,7 +29,7 @@ class FileLease:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        if not _lock(fd):
+        if not _lock(fd, self._path):
             os.close(fd)
             raise Refused(*_who(_read(self._path)))
         text = json.dumps({**_myself(), "since": self._clock.now().isoformat(timespec="seconds")}) + "\n"
@@ -62,13 +64,14 @@ def holder(state_dir: Path) -> dict[str, Any] | None:
     """Who holds the lease: host, pid, boot, since (ISO 8601). None when nobody does. Never in the holder's way."""
     path = state_dir / "lease"
     who = _read(path)
-    me = _myself()
-    if who and (who.get("host"), who.get("boot")) == (me["host"], me["boot"]):
-        return who if _started(int(who["pid"])) == who.get("started") else None
-    if not path.exists():
-        return None
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    alive = _alive(who)
+    if alive is not None:
+        return who if alive else None
     try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:  # written on another machine, or just being written: only the lock itself can tell
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return who or {"host": "", "pid": 0, "boot": "", "since": ""}
@@ -77,15 +80,25 @@ def holder(state_dir: Path) -> dict[str, Any] | None:
     return None
 
 
-def _lock(fd: int) -> bool:
+def _lock(fd: int, path: Path) -> bool:
     for _ in range(_TRIES):
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            if _alive(_read(path)):
+                return False
             time.sleep(_PAUSE)
         else:
             return True
     return False
+
+
+def _alive(who: dict[str, Any]) -> bool | None:
+    """Whether this process of our machine still runs; None where that cannot be told."""
+    me = _myself()
+    if not who.get("started") or (who["host"], who["boot"]) != (me["host"], me["boot"]):
+        return None
+    return _started(who["pid"]) == who["started"]
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -93,7 +106,7 @@ def _read(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text())
     except (OSError, ValueError):
         return {}
-    return value if isinstance(value, dict) else {}
+    return value if isinstance(value, dict) and {"host", "pid", "boot", "since"} <= value.keys() else {}
 
 
 def _who(who: dict[str, Any]) -> tuple[str, ...]:
