@@ -98,7 +98,7 @@ def _alive(who: dict[str, Any]) -> bool | None:
     me = _myself()
     if not who.get("started") or (who["host"], who["boot"]) != (me["host"], me["boot"]):
         return None
-    return _started(who["pid"]) == who["started"]
+    return bool(_started(who["pid"]) == who["started"])
 
 
 def _read(path: Path) -> dict[str, Any]:
