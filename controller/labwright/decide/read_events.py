@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,11 +13,13 @@ LINE = 1 << 20  # bytes; a longer line is skipped
 NAME = 200  # characters of a metric's name
 KIND = 40
 MESSAGE = 16_384
+DEPTH = 32  # of what an event may nest
 _WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = 7_258_118_400.0  # the year 2200
 _INT64 = 1 << 63
-_BAD = (ValueError, TypeError, KeyError, OverflowError, RecursionError)
+_BAD = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
+_scan = json.JSONDecoder().raw_decode
 
 
 @dataclass(slots=True)
@@ -44,12 +46,12 @@ def read_events(data: bytes, job: str, attempt: int, rank: int = 0) -> ReadEvent
     if len(data) - end > LINE:
         end, read.skipped = len(data), 1
     read.consumed = end
-    loads = json.JSONDecoder().decode
-    for line in _lines(data, end):
+    for line in data[: data.rfind(b"\n") + 1].decode("utf-8", "replace").split("\n"):
+        text = line.strip()
+        if not text:
+            continue
         try:
-            if len(line) > LINE:
-                raise ValueError
-            event = loads(line.decode("utf-8", "replace").strip())
+            event = _object(text)
             kind, at = event["e"], _time(event["t"])
             if kind == "metric":
                 read.points += _points(event, job, attempt, rank, at)
@@ -60,10 +62,13 @@ def read_events(data: bytes, job: str, attempt: int, rank: int = 0) -> ReadEvent
     return read
 
 
-def _lines(data: bytes, end: int) -> Iterator[bytes]:
-    for line in data[:end].split(b"\n"):
-        if line and not line.isspace():
-            yield line
+def _object(text: str) -> dict[str, Any]:
+    if len(text) > LINE:
+        raise ValueError
+    event, end = _scan(text)
+    if end != len(text) or type(event) is not dict:
+        raise ValueError
+    return event
 
 
 def _time(seconds: Any) -> datetime:
@@ -74,11 +79,15 @@ def _time(seconds: Any) -> datetime:
 
 def _points(event: Mapping[str, Any], job: str, attempt: int, rank: int, at: datetime) -> list[Point]:
     step = event.get("step")
-    if step is not None:
-        if isinstance(step, bool) or step != int(step) or not -_INT64 <= step < _INT64:
-            raise ValueError
-        step = int(step)
+    if step is not None and (type(step) is not int or not -_INT64 <= step < _INT64):
+        step = _whole(step)
     return [Point(job, attempt, _name(name), step, _number(value), at, rank) for name, value in event["m"].items()]
+
+
+def _whole(step: Any) -> int:
+    if isinstance(step, bool) or step != int(step) or not -_INT64 <= step < _INT64:
+        raise ValueError
+    return int(step)
 
 
 def _number(value: Any) -> float:
@@ -94,17 +103,32 @@ def _name(name: str) -> str:
 def _text(value: Any, most: int) -> str:
     if not isinstance(value, str):
         raise TypeError
-    return value[:most].replace("\x00", "�").encode("utf-8", "replace").decode()
+    return _sound(value[:most])
+
+
+def _sound(text: str) -> str:
+    """Text that every store can keep: no NUL, no half of a character."""
+    return text.replace("\x00", "�").encode("utf-8", "replace").decode()
+
+
+def _clean(value: Any, depth: int = 0) -> Any:
+    if isinstance(value, str):
+        return _sound(value)
+    if isinstance(value, dict | list) and depth == DEPTH:
+        raise ValueError
+    if isinstance(value, dict):
+        return {_sound(key): _clean(item, depth + 1) for key, item in value.items()}
+    return [_clean(item, depth + 1) for item in value] if isinstance(value, list) else value
 
 
 def _event(read: ReadEvents, event: dict[str, Any], row: EventRow) -> None:
-    data = {key: value for key, value in event.items() if key not in ("e", "t", "m")}
+    data = {_clean(key): _clean(value) for key, value in event.items() if key not in ("e", "t", "m")}
     message = _text(event.get("m", ""), MESSAGE)
     match row.kind:
         case "progress":
             read.progress = min(max(_finite(event["v"]), 0.0), 100.0)
         case "config":
-            read.config = dict(event["v"])
+            read.config = dict(data["v"])
         case "artifact":
             read.artifacts.append({**data, "path": _text(event["path"], 4096)})
         case "checkpoint":

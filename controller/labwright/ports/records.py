@@ -3,12 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One value of one metric. `rank` is 0 but for the files of other ranks."""
+class Point(NamedTuple):
+    """One value of one metric. `rank` is 0 but for the files of other ranks. (A tuple: they come by the million.)"""
 
     job: str
     attempt: int
@@ -43,7 +42,7 @@ class Batch:
     commits: Sequence[Mapping[str, Any]] = ()
     plans: Sequence[Mapping[str, Any]] = ()
     approvals: Sequence[Mapping[str, Any]] = ()
-    points: Sequence[Point] = ()
+    points: Sequence[Point] | Any = ()  # or a pyarrow.Table with the columns of `Records.series`
     events: Sequence[EventRow] = ()
     offsets: Mapping[tuple[str, str], int] = field(default_factory=dict)  # (token, file) → bytes read so far
 

@@ -8,6 +8,8 @@ import pyarrow as pa
 
 from labwright.ports.records import Point
 
+_COLUMNS = list(Point._fields)
+_TYPES = [pa.string(), pa.int32(), pa.string(), pa.int64(), pa.float64(), pa.timestamp("us", tz="UTC"), pa.int32()]
 _KEY = "job, attempt, name, rank"
 _TOUCHED = f"""
     SELECT {_KEY}, count(*) AS count, last(value ORDER BY step NULLS FIRST, "at", n) AS last,
@@ -21,24 +23,28 @@ _NEWER = (
     "(g.last_step IS NOT DISTINCT FROM s.last_step AND g.last_time >= s.last_time)"
 )
 _MERGE = (
-    f"""UPDATE series AS s SET count = s.count + g.count, min = least(s.min, g.min), max = greatest(s.max, g.max),
+    f"""UPDATE store.series AS s SET count = s.count + g.count, min = least(s.min, g.min), max = greatest(s.max, g.max),
             last = CASE WHEN {_NEWER} THEN g.last ELSE s.last END,
             last_step = CASE WHEN {_NEWER} THEN g.last_step ELSE s.last_step END,
             last_time = CASE WHEN {_NEWER} THEN g.last_time ELSE s.last_time END
         FROM touched g WHERE {_SAME}""",
-    f"""INSERT INTO series SELECT coalesce((SELECT max(id) FROM series), 0) + row_number() OVER (ORDER BY n),
+    f"""INSERT INTO store.series SELECT coalesce((SELECT max(id) FROM store.series), 0) + row_number() OVER (ORDER BY n),
                {_KEY}, count, last, last_step, last_time, min, max
-        FROM touched g WHERE NOT EXISTS (SELECT 1 FROM series s WHERE {_SAME})""",
-    f"""INSERT INTO points SELECT s.id, g.step, g.value, g."at" FROM given g JOIN series s ON {_SAME}
+        FROM touched g WHERE NOT EXISTS (SELECT 1 FROM store.series s WHERE {_SAME})""",
+    f"""INSERT INTO store.points SELECT s.id, g.step, g.value, g."at" FROM given g JOIN store.series s ON {_SAME}
         ORDER BY s.id, g.n""",
 )
+OF_JOBS = """
+    SELECT s.job, s.attempt, s.name, p.step, p.value, p.time AS "at", s.rank
+    FROM store.points p JOIN (SELECT * FROM store.series SEMI JOIN given USING (job)) s ON p.series = s.id
+    ORDER BY s.name, p.step NULLS FIRST, p.time, s.job, s.attempt, s.rank, p.rowid"""
 
 
-def append(con: duckdb.DuckDBPyConnection, points: Sequence[Point]) -> None:
+def append(con: duckdb.DuckDBPyConnection, points: Sequence[Point] | pa.Table) -> None:
     """Inside an open transaction."""
-    if not points:
+    if not len(points):
         return
-    given = as_table(points)
+    given = points.select(_COLUMNS) if isinstance(points, pa.Table) else as_table(points)
     given = given.append_column("n", pa.array(range(len(given)), pa.int64()))
     con.register("given", given)
     try:
@@ -51,13 +57,7 @@ def append(con: duckdb.DuckDBPyConnection, points: Sequence[Point]) -> None:
 
 
 def as_table(points: Sequence[Point]) -> pa.Table:
-    columns = {
-        "job": pa.array([p.job for p in points], pa.string()),
-        "attempt": pa.array([p.attempt for p in points], pa.int32()),
-        "name": pa.array([p.name for p in points], pa.string()),
-        "step": pa.array([p.step for p in points], pa.int64()),
-        "value": pa.array([p.value for p in points], pa.float64()),
-        "at": pa.array([p.at for p in points], pa.timestamp("us", tz="UTC")),
-        "rank": pa.array([p.rank for p in points], pa.int32()),
-    }
-    return pa.table(columns)
+    return pa.Table.from_arrays(
+        [pa.array(values, kind) for values, kind in zip(zip(*points, strict=True), _TYPES, strict=True)],
+        names=_COLUMNS,
+    )

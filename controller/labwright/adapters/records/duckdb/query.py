@@ -101,7 +101,9 @@ class DuckAnswer:
 
     def _expire(self) -> None:
         self._late = True
-        self._cursor.interrupt()
+        while not self._lock.acquire(timeout=0.05):  # an interrupt between two statements would be forgotten
+            self._cursor.interrupt()
+        self._lock.release()
         self.close()
 
     def close(self) -> None:

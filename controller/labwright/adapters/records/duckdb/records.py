@@ -31,27 +31,35 @@ class DuckDbRecords:
     Raises Unavailable when another process holds the file."""
 
     def __init__(
-        self, path: Path | None = None, *, memory_mb: int = 1024, threads: int = 2, read_only: bool = False
+        self,
+        path: Path | None = None,
+        *,
+        memory_mb: int = 1024,
+        spill_mb: int = 8192,
+        threads: int = 2,
+        read_only: bool = False,
     ) -> None:
-        self._lock = threading.RLock()
+        self._lock, self._opening = threading.Lock(), threading.Lock()
         config: dict[str, Any] = {**_CONFIG, "memory_limit": f"{memory_mb}MiB", "threads": str(threads)}
-        if path is not None and not read_only:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._con = duckdb.connect(str(path) if path else ":memory:", read_only=read_only, config=config)
-        except duckdb.IOException as error:
-            raise Unavailable(
-                f"{path}: {str(error).splitlines()[0]}", hint="a running controller answers on its socket instead"
-            ) from None
-        self._con.execute("SET GLOBAL TimeZone = 'UTC'")
-        self._con.execute("SET lock_configuration = true")
+        config |= {"max_temp_directory_size": f"{spill_mb}MiB"} if path else {"temp_directory": ""}
+        self._root = _open(path, config, read_only)
+        self._root.execute("SET GLOBAL TimeZone = 'UTC'")
+        self._root.execute("SET lock_configuration = true")
+        self._con = self._root.cursor()  # the writer's; others get cursors of their own
         if not read_only:
             self._create()
 
     def _create(self) -> None:
         with self._transaction():
+            self._con.execute("CREATE SCHEMA IF NOT EXISTS store")
             for table in schema.TABLES:
                 self._con.execute(table.ddl)
+            self._con.execute("SELECT table_schema || '.' || table_name, column_name FROM information_schema.columns")
+            there = set(self._con.fetchall())
+            for table in schema.TABLES:  # a file of an earlier version
+                for name, kind in table.columns.items():
+                    if (table.full_name, name) not in there:
+                        self._con.execute(f'ALTER TABLE {table.name} ADD COLUMN "{name}" {kind}')
             for name, body in schema.VIEWS.items():
                 self._con.execute(f"CREATE OR REPLACE VIEW {name} AS {body}")
 
@@ -86,6 +94,8 @@ class DuckDbRecords:
                 self._upsert(schema.OFFSETS, offsets)
         except duckdb.Error as error:
             raise Unavailable(f"The records could not be written: {error}", hint="room on the disk?") from error
+        except (pa.ArrowException, OverflowError, TypeError) as error:
+            raise Refused(f"The records cannot hold a value: {error}") from error
 
     def _upsert(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """Rows by key; columns that a row does not name keep their value."""
@@ -129,29 +139,52 @@ class DuckDbRecords:
         )
 
     def offsets(self, tokens: Sequence[str]) -> Mapping[tuple[str, str], int]:
-        with self._lock, self._given("given", pa.table({"token": pa.array(tokens, pa.string())})):
-            found = self._con.execute("SELECT token, file, bytes FROM offsets SEMI JOIN given USING (token)").fetchall()
-        return {(token, file): count for token, file, count in found}
+        with self._cursor() as cursor:
+            cursor.register("given", pa.table({"token": pa.array(tokens, pa.string())}))
+            cursor.execute("SELECT token, file, bytes FROM store.offsets SEMI JOIN given USING (token)")
+            return {(token, file): count for token, file, count in cursor.fetchall()}
 
     def series(self, jobs: Sequence[str]) -> pa.Table:
-        with self._lock, self._given("given", pa.table({"job": pa.array(jobs, pa.string())})):
-            return self._con.execute(
-                'SELECT job, attempt, name, step, value, time AS "at", rank FROM metrics SEMI JOIN given USING (job) '
-                'ORDER BY name, step NULLS FIRST, "at", job, attempt, rank'
-            ).to_arrow_table()
+        with self._cursor() as cursor:
+            cursor.register("given", pa.table({"job": pa.array(jobs, pa.string())}))
+            return cursor.execute(points.OF_JOBS).to_arrow_table()
+
+    @contextmanager
+    def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection of one thread: reading beside the writer."""
+        with self._opening:
+            cursor = self._root.cursor()
+        try:
+            yield cursor
+        finally:
+            cursor.close()
 
     def query(self, sql: str, limits: QueryLimits) -> DuckAnswer:
         check_reads(sql)
-        try:
-            answer = DuckAnswer(self._con.cursor(), limits)
-        except duckdb.Error as error:
-            raise Refused(str(error)) from None
+        with self._opening:
+            cursor = self._root.cursor()
+        answer = DuckAnswer(cursor, limits)
         answer.start(sql)
         return answer
 
     def close(self) -> None:
-        with self._lock:
+        with self._lock, self._opening:
             self._con.close()
+            self._root.close()
+
+
+def _open(path: Path | None, config: dict[str, Any], read_only: bool) -> duckdb.DuckDBPyConnection:
+    if path is None:
+        return duckdb.connect(":memory:", config=config)
+    if read_only and not path.exists():
+        raise Refused(f"There are no records at {path}.", hint="`lab serve` or `lab rebuild` makes them")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return duckdb.connect(str(path), read_only=read_only, config=config)
+    except duckdb.IOException as error:
+        raise Unavailable(
+            f"{path}: {str(error).splitlines()[0]}", hint="a running controller answers on its socket instead"
+        ) from None
 
 
 def _by_columns(table: Table, rows: Iterable[Mapping[str, Any]]) -> Mapping[tuple[str, ...], list[Mapping[str, Any]]]:

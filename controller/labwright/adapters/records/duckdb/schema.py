@@ -1,6 +1,6 @@
 """The tables and views of docs/spec/tables.md, and how rows of Python values become Arrow tables of their types.
 
-`points` and `series` are the storage behind `metrics` and `final_metrics`. A series is one metric of one attempt and rank;
+`store.points` and `store.series` are the storage behind `metrics` and `final_metrics`. A series is one metric of one attempt and rank;
 its number is given at its first point, so that numbers of jobs that run at the same time lie close together: a search for
 one series skips nearly all of `points` by the smallest and largest number of each row group. `series` also keeps the
 summary of every series, written with the points themselves: `final_metrics` never reads `points`.
@@ -14,7 +14,6 @@ from typing import Any
 
 import pyarrow as pa
 
-VERSION = 1
 _ARROW = {
     "VARCHAR": pa.string(),
     "JSON": pa.string(),
@@ -31,6 +30,10 @@ class Table:
     name: str
     key: tuple[str, ...]
     columns: Mapping[str, str]  # name → SQL type
+
+    @property
+    def full_name(self) -> str:
+        return self.name if "." in self.name else f"main.{self.name}"
 
     @property
     def ddl(self) -> str:
@@ -75,7 +78,7 @@ JOBS = _table(
     "jobs",
     "job",
     """job VARCHAR, task VARCHAR, experiment VARCHAR, state VARCHAR, reason VARCHAR, score DOUBLE, scores JSON,
-    generation INTEGER, trial INTEGER, work_digest VARCHAR, params JSON, provider VARCHAR, priority INTEGER,
+    generation INTEGER, trial INTEGER, work_digest VARCHAR, params JSON, needs JSON, provider VARCHAR,
     commit VARCHAR, branch VARCHAR, author VARCHAR, plan VARCHAR, created TIMESTAMPTZ, started TIMESTAMPTZ,
     ended TIMESTAMPTZ, seconds DOUBLE, attempt INTEGER, exit_code INTEGER, signal INTEGER, node VARCHAR,
     outcome VARCHAR, cpus DOUBLE, gpus DOUBLE, sweep_metric VARCHAR, lower_is_better BOOLEAN, progress DOUBLE,
@@ -91,11 +94,11 @@ ATTEMPTS = _table(
 ARTIFACTS = _table(
     "artifacts",
     "job path",
-    "job VARCHAR, path VARCHAR, kind VARCHAR, size BIGINT, sha256 VARCHAR, uri VARCHAR, meta JSON",
+    "job VARCHAR, path VARCHAR, kind VARCHAR, size BIGINT, sha256 VARCHAR, uri VARCHAR",
 )
 COMMITS = _table(
     "commits",
-    "commit branch",
+    "commit",
     """commit VARCHAR, branch VARCHAR, author VARCHAR, email VARCHAR, created TIMESTAMPTZ, message VARCHAR,
     plan VARCHAR""",
 )
@@ -115,14 +118,14 @@ EVENTS = _table(
     "events", "", "job VARCHAR, attempt INTEGER, time TIMESTAMPTZ, kind VARCHAR, message VARCHAR, data JSON"
 )
 PARAMS = _table("params", "job name", "job VARCHAR, name VARCHAR, value VARCHAR, number DOUBLE")
-OFFSETS = _table("offsets", "token file", "token VARCHAR, file VARCHAR, bytes BIGINT")
+OFFSETS = _table("store.offsets", "token file", "token VARCHAR, file VARCHAR, bytes BIGINT")
 SERIES = _table(
-    "series",
+    "store.series",
     "id",
     """id INTEGER, job VARCHAR, attempt INTEGER, name VARCHAR, rank INTEGER, count BIGINT, last DOUBLE,
     last_step BIGINT, last_time TIMESTAMPTZ, min DOUBLE, max DOUBLE""",
 )
-POINTS = _table("points", "", "series INTEGER, step BIGINT, value DOUBLE, time TIMESTAMPTZ")
+POINTS = _table("store.points", "", "series INTEGER, step BIGINT, value DOUBLE, time TIMESTAMPTZ")
 
 UPSERTED = {
     "jobs": JOBS,
@@ -137,35 +140,39 @@ TABLES = (*UPSERTED.values(), EVENTS, PARAMS, OFFSETS, SERIES, POINTS)
 VIEWS = {
     "metrics": """
         SELECT s.job, s.attempt, s.name, p.step, p.value, p.time, s.rank
-        FROM points p JOIN series s ON p.series = s.id""",
+        FROM store.points p JOIN store.series s ON p.series = s.id""",
+    "store.other_ranks": """
+        SELECT * EXCLUDE (lowest) FROM (
+            SELECT *, min(rank) OVER (PARTITION BY job, name) AS lowest FROM store.series s WHERE rank > 0
+            AND NOT EXISTS (FROM store.series z WHERE z.rank = 0 AND z.job = s.job AND z.name = s.name)
+        ) WHERE rank = lowest""",
     "final_metrics": """
         SELECT job, name, arg_max(last, attempt) AS last, min(min) AS min, max(max) AS max,
                sum(count)::BIGINT AS count, arg_max_null(last_step, attempt) AS last_step
-        FROM (SELECT *, min(rank) OVER (PARTITION BY job, name) AS first_rank FROM series)
-        WHERE rank = first_rank GROUP BY job, name""",
+        FROM (FROM store.series WHERE rank = 0 UNION ALL FROM store.other_ranks) GROUP BY job, name""",
     "leaderboard": """
         SELECT task, row_number() OVER (PARTITION BY task ORDER BY
                  CASE WHEN lower_is_better THEN score ELSE -score END, ended, job) AS place,
-               job, score, sweep_metric AS metric, lower_is_better, params, commit, branch, author, generation,
-               trial, seconds, ended
-        FROM jobs WHERE state = 'COMPLETE' AND score IS NOT NULL AND isfinite(score)""",
+               job, score, sweep_metric, lower_is_better, params, commit, branch, author, generation, trial,
+               seconds, ended
+        FROM jobs WHERE state = 'COMPLETE' AND isfinite(score)""",
     "sweeps": """
-        SELECT task, commit, plan, generation, any_value(branch) AS branch, any_value(author) AS author,
-               any_value(sweep_metric) AS metric, count(*) AS jobs,
+        SELECT task, commit, generation, any_value(branch) AS branch, any_value(author) AS author,
+               any_value(plan) AS plan, any_value(sweep_metric) AS sweep_metric,
+               any_value(lower_is_better) AS lower_is_better, count(*) AS jobs,
+               count(*) FILTER (state IN ('HELD', 'QUEUED', 'LAUNCHING')) AS waiting,
+               count(*) FILTER (state IN ('RUNNING', 'STOPPING', 'LOST')) AS running,
                count(*) FILTER (state = 'COMPLETE') AS complete, count(*) FILTER (state = 'FAILED') AS failed,
-               count(*) FILTER (state = 'STOPPED') AS stopped, count(*) FILTER (state = 'RUNNING') AS running,
-               count(*) FILTER (state NOT IN ('COMPLETE', 'FAILED', 'STOPPED', 'RUNNING')) AS waiting,
-               CASE WHEN any_value(lower_is_better) THEN min(score) FILTER (good) ELSE max(score) FILTER (good) END
-                 AS best_score,
-               CASE WHEN any_value(lower_is_better) THEN arg_min(job, score) FILTER (good)
-                    ELSE arg_max(job, score) FILTER (good) END AS best_job,
+               count(*) FILTER (state = 'STOPPED') AS stopped,
+               CASE WHEN any_value(lower_is_better) THEN min(good) ELSE max(good) END AS best_score,
+               CASE WHEN any_value(lower_is_better) THEN arg_min(job, good) ELSE arg_max(job, good) END AS best_job,
                min(created) AS created, max(ended) AS ended
-        FROM (SELECT *, state = 'COMPLETE' AND isfinite(score) AS good FROM jobs)
-        GROUP BY task, commit, plan, generation""",
+        FROM (SELECT *, CASE WHEN state = 'COMPLETE' AND isfinite(score) THEN score END AS good FROM jobs)
+        GROUP BY task, commit, generation""",
     "usage": """
         SELECT j.author, a.provider, date_trunc('month', a.started)::DATE AS month, a.outcome,
                count(DISTINCT a.job) AS jobs, count(*) AS attempts, sum(a.seconds) / 3600 AS wall_hours,
                sum(a.seconds * a.cpus) / 3600 AS cpu_hours, sum(a.seconds * a.gpus) / 3600 AS gpu_hours
-        FROM attempts a JOIN jobs j USING (job) WHERE a.started IS NOT NULL
+        FROM attempts a JOIN jobs j USING (job) WHERE a.seconds IS NOT NULL
         GROUP BY ALL""",
 }
