@@ -7,7 +7,7 @@ binary files cost one line of complaint. Plain scalars follow the core schema of
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -16,10 +16,7 @@ from yaml import events as ev
 
 from labwright.domain.errors import Invalid, Problem
 
-try:
-    from yaml.cyaml import CParser as _CParser
-except ImportError:  # PyYAML built without libyaml: the same events, ten times as slow
-    _CParser = None  # type: ignore[assignment,misc]
+_Parser: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # without libyaml: the same events, ten times as slow
 
 Path = tuple[str | int, ...]
 
@@ -27,6 +24,7 @@ SIZE = 256 * 1024
 DEPTH = 32
 NODES = 20_000
 DIGITS = 100
+PROBLEMS = 100  # of one file; nobody reads more
 
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _INT = re.compile(r"[-+]?[0-9]+")
@@ -95,7 +93,8 @@ def read(data: bytes, path: str, *, size: int = SIZE) -> Document:
     text = _decode(data, path, size)
     composer = _Composer(path)
     try:
-        for event in _events(text):
+        parser = _Parser(text)
+        while (event := parser.get_event()) is not None:
             composer.take(event)
     except yaml.YAMLError as error:
         _refuse(path, text, error)
@@ -119,15 +118,6 @@ def scalar(text: str) -> Any:
     return text
 
 
-def _events(text: str) -> Iterator[Any]:
-    if _CParser is None:
-        yield from yaml.parse(text, Loader=yaml.SafeLoader)
-        return
-    parser = _CParser(text)
-    while (event := parser.get_event()) is not None:
-        yield event
-
-
 def _decode(data: bytes, path: str, size: int) -> str:
     def refuse(before: str, message: str, hint: str = "") -> NoReturn:
         raise Invalid([Problem(path, before.count("\n") + 1, len(before) - before.rfind("\n"), message, hint)])
@@ -147,8 +137,9 @@ def _decode(data: bytes, path: str, size: int) -> str:
 
 def _refuse(path: str, text: str, error: yaml.YAMLError) -> NoReturn:
     """The parser's complaint in a person's words."""
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    said = " ".join(str(part) for part in (getattr(error, "problem", None) or error,))
+    said = str(getattr(error, "problem", None) or error)
+    marks = [getattr(error, name, None) for name in ("problem_mark", "context_mark")]
+    mark = next(filter(None, reversed(marks) if "end of stream" in said else marks), None)
     line, column = (mark.line, mark.column) if mark else (0, 0)
     lines = text.split("\n")
     tab = _TAB_INDENT.match(lines[line]) if line < len(lines) else None
@@ -243,12 +234,12 @@ class _Composer:
         self._check(event)
         if not event.implicit[0]:
             return event.value
-        if len(event.value) > DIGITS and _INT.fullmatch(event.value.replace("x", "0", 1).replace("o", "0", 1)):
+        if len(event.value) > DIGITS and (_INT.fullmatch(event.value) or _OCTAL_HEX.fullmatch(event.value)):
             self._stop(event, f"a number of {len(event.value)} digits", "put it in quotes if it is text")
         return scalar(event.value)
 
     def _check(self, event: Any) -> None:
-        if "\0" in event.value or not event.value.isascii() and any("\ud800" <= c <= "\udfff" for c in event.value):
+        if "\0" in event.value or (not event.value.isascii() and any("\ud800" <= c <= "\udfff" for c in event.value)):
             self._stop(event, "text with a NUL character or half a surrogate pair", "remove the escape")
 
     def _plain(self, event: Any) -> None:
@@ -259,6 +250,8 @@ class _Composer:
     def _note(self, event: Any, message: str, hint: str = "") -> None:
         mark = event.start_mark
         self.problems.append(Problem(self.path, mark.line + 1, mark.column + 1, message, hint))
+        if len(self.problems) >= PROBLEMS:
+            raise Invalid(self.problems)
 
     def _stop(self, event: Any, message: str, hint: str = "") -> NoReturn:
         self._note(event, message, hint)

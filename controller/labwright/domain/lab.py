@@ -1,59 +1,188 @@
-"""lab.yaml: who, where, how much. Read from the default branch only."""
+"""lab.yaml: who, where, how much. Read from the default branch only. Every key is optional."""
 
+import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
-from labwright.domain.task import Model
+from labwright.domain.forms import (
+    Amount,
+    Cores,
+    Fault,
+    Flag,
+    Form,
+    Gigabytes,
+    Line,
+    Lines,
+    Natural,
+    Positive,
+    Span,
+    Variables,
+    named,
+    show,
+)
+
+NAME_MAX = 20
+_NAME = "[a-z0-9][a-z0-9-]*"
+_VARIABLE = "[A-Za-z_][A-Za-z0-9_]*"
+_BRANCH = re.compile(r"(?!.*(\.\.|//|@\{))[^\s~^:?*\[\\/.-][^\s~^:?*\[\\]*(?<![/.])")
 
 
-class Watch(Model):
-    branches: tuple[str, ...] = ("main",)
-    pull_requests: bool = False
+class Watch(Form):
+    """Which commits are looked at."""
+
+    branches: Lines = Field(("main",), description="Branches (globs) whose tips are run.")
+    pull_requests: Flag = Field(False, description="Whether pull requests are planned and, once approved, run.")
 
 
-class LocalProvider(Model):
+class LocalProvider(Form):
     """Jobs as processes of this machine. Sizes left out are what the machine has."""
 
     type: Literal["local"]
-    cpus: float | None = None
-    memory_gb: float | None = Field(None, alias="memory")
-    gpus: int | None = None
-    gpu_type: str | None = None
-    env: Mapping[str, str] = Field(default_factory=dict)
-    grace_s: float = Field(10.0, alias="grace")  # from SIGTERM to SIGKILL
+    cpus: Cores | None = Field(None, description="CPU cores that jobs may fill.")
+    memory_gb: Gigabytes | None = Field(None, alias="memory", description="Memory that jobs may fill, in GB.")
+    gpus: Natural | None = Field(None, description="GPUs that jobs may use.")
+    gpu_type: Line | None = Field(None, description="What they are, such as `RTX3090`.")
+    env: Variables = Field(default_factory=dict, description="Environment variables of every job here.")
+    grace_s: Span = Field(10.0, alias="grace", description="Time from SIGTERM to SIGKILL.")
 
 
-class Results(Model):
-    branch: str = "lab-results"
-    push: bool = True
-    signing_key: str | None = None
+class OtherProvider(Form):
+    """A provider of another type. Its settings are kept as they are; a task that names it is refused while the type is not
+    available, never run elsewhere."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: Line = Field(description="`slurm`, `skypilot`, …")
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        return self.model_extra or {}
 
 
-class Limits(Model):
-    jobs_per_commit: int = 200
-    gpu_hours_per_plan: float = 500
-    stops_per_commit: int = 200
+def _kind(value: Any) -> str:
+    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    return "local" if kind == "local" else "other"
 
 
-class Policy(Model):
-    limits: Limits = Limits()
-    approve: Any = None
-    quotas: Any = None
+Provider = Annotated[
+    Annotated[LocalProvider, Tag("local")] | Annotated[OtherProvider, Tag("other")], Discriminator(_kind)
+]
 
 
-class SecretSource(Model):
-    env: str | None = None
-    file: str | None = None
-    command: tuple[str, ...] | None = None
+class Results(Form):
+    """Where results are published."""
+
+    branch: Line = Field("lab-results", description="Orphan branch that only the controller writes.")
+    push: Flag = Field(True, description="Whether it is pushed to the remote.")
+    signing_key: Line | None = Field(None, description="Key that signs its commits.")
+
+    @field_validator("branch")
+    @classmethod
+    def _branch_name(cls, value: str) -> str:
+        if not _BRANCH.fullmatch(value):
+            raise Fault("must be a branch's name")
+        return value
 
 
-class Lab(Model):
-    name: str = "lab"
-    watch: Watch = Watch()
-    default_provider: str | None = None
-    providers: Mapping[str, LocalProvider] = Field(default_factory=lambda: {"local": LocalProvider(type="local")})
-    results: Results = Results()
-    policy: Policy = Policy()
-    secrets: Mapping[str, SecretSource] = Field(default_factory=dict)
+class Limits(Form):
+    """A change beyond these is held until somebody confirms it."""
+
+    jobs_per_commit: Natural = Field(200, description="New jobs of one commit.")
+    gpu_hours_per_plan: Amount = Field(500, description="GPU-hours of one plan.")
+    stops_per_commit: Natural = Field(200, description="Jobs that one commit stops.")
+
+
+class Approve(Form):
+    """Who may let a pull request run."""
+
+    label: Line = Field("lab:run", description="The label that asks for it.")
+    approvals: Positive = Field(1, description="How many people must approve.")
+    by: Lines = Field((), description="Logins and `@org/team`s that may; left out: whoever may write.")
+    self_approval: Flag = Field(False, description="Whether an author's own approval counts.")
+
+
+class Quota(Form):
+    gpu_hours: Amount | None = Field(None, description="GPU-hours in a period.")
+    minutes: Amount | None = Field(None, description="Minutes of jobs in a period.")
+
+
+class Quotas(Form):
+    """How much may be used in a period."""
+
+    team: Quota | None = Field(None, description="By everybody together.")
+    user: Quota | None = Field(None, description="By each author.")
+    period: Literal["day", "week", "month"] = Field("month", description="When counting begins anew.")
+
+
+class Policy(Form):
+    limits: Limits = Field(Limits(), description="What is held until somebody confirms it.")
+    approve: Approve | None = Field(None, description="Who may let a pull request run.")
+    quotas: Quotas | None = Field(None, description="How much may be used.")
+
+
+def _command(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not value:
+        raise Fault(f"must be a list: a program and its arguments, not {show(value)}", "such as [pass, show, hf]")
+    if not all(isinstance(word, str) and "\0" not in word for word in value) or not value[0].strip():
+        raise Fault("must be a list of texts", "put numbers in quotes")
+    return tuple(value)
+
+
+class SecretSource(Form):
+    """Where the controller finds a secret's value when it submits a job. Exactly one of these."""
+
+    env: Line | None = Field(None, description="A variable of the controller's environment.")
+    file: Line | None = Field(None, description="A file on the controller's machine.")
+    command: (
+        Annotated[
+            tuple[str, ...], BeforeValidator(_command), WithJsonSchema({"type": "array", "items": {"type": "string"}})
+        ]
+        | None
+    ) = Field(None, description="A program, with arguments, that prints it.")
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if [self.env, self.file, self.command].count(None) != 2:
+            raise Fault("must have exactly one of `env`, `file` and `command`")
+        return self
+
+
+class Lab(Form):
+    name: Line = Field("lab", description="Prefix of everything that is created at a provider.")
+    watch: Watch = Field(Watch(), description="Which commits are looked at.")
+    providers: Mapping[Annotated[str, named(_NAME, "lower-case letters, digits and `-`")], Provider] = Field(
+        default_factory=lambda: {"local": LocalProvider(type="local")}, description="Places that run jobs, by name."
+    )
+    default_provider: Line | None = Field(None, description="Provider of tasks that name none.")
+    results: Results = Field(Results(), description="Where results are published.")
+    policy: Policy = Field(Policy(), description="Approval, limits, quotas.")
+    secrets: Mapping[Annotated[str, named(_VARIABLE, "letters, digits and `_`, no digit first")], SecretSource] = Field(
+        default_factory=dict, description="Where the values of `{{secret.NAME}}` come from."
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _prefix(cls, value: str) -> str:
+        if not re.fullmatch(_NAME, value) or len(value) > NAME_MAX:
+            raise Fault(f"must be at most {NAME_MAX} lower-case letters, digits and `-`, not {show(value)}")
+        return value
+
+    @field_validator("default_provider")
+    @classmethod
+    def _known(cls, value: str | None, info: ValidationInfo) -> str | None:
+        providers = info.data.get("providers")
+        if value is not None and providers is not None and value not in providers:
+            raise Fault("names no provider of this file", f"there are: {', '.join(sorted(providers))}")
+        return value
