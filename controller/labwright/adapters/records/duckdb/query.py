@@ -46,6 +46,7 @@ class DuckAnswer:
     def __init__(self, cursor: duckdb.DuckDBPyConnection, limits: QueryLimits) -> None:
         self._cursor, self._limits = cursor, limits
         self._reader: Any = None
+        self._schema = pa.schema([])
         self._lock = threading.Lock()  # one thread inside DuckDB, or the timer closing it
         self._late = self._closed = False
         self._timer = threading.Timer(limits.seconds, self._expire)
@@ -54,7 +55,8 @@ class DuckAnswer:
 
     @property
     def schema(self) -> pa.Schema:
-        return self._reader.schema
+        """JSON columns are text whose field has the metadata `type: JSON`."""
+        return self._schema
 
     def start(self, sql: str) -> None:
         self._timer.start()
@@ -62,7 +64,12 @@ class DuckAnswer:
 
     def _run(self, sql: str) -> Any:
         self._cursor.execute("BEGIN TRANSACTION READ ONLY")
-        return self._cursor.execute(sql).to_arrow_reader(BATCH)
+        self._cursor.execute(sql)
+        kinds = [str(column[1]) for column in self._cursor.description or ()]
+        reader = self._cursor.to_arrow_reader(BATCH)
+        fields = zip(reader.schema, kinds, strict=True)
+        self._schema = pa.schema([f.with_metadata({"type": "JSON"}) if kind == "JSON" else f for f, kind in fields])
+        return reader
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         left = self._limits.rows
@@ -71,7 +78,7 @@ class DuckAnswer:
                 if batch.num_rows > left:
                     self.truncated = True
                 if batch.num_rows and left:
-                    yield batch.slice(0, min(left, batch.num_rows))
+                    yield pa.RecordBatch.from_arrays(batch.slice(0, left).columns, schema=self._schema)
                 left -= min(left, batch.num_rows)
                 if self.truncated:
                     return
