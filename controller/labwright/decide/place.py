@@ -51,6 +51,20 @@ class Ask:
         return cls(job, cpus, r.memory_gb or 0.0, r.accelerators.count if r.accelerators else 0, priority)
 
 
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What one attempt holds."""
+
+    cpus: float = 1.0
+    memory_gb: float = 0.0
+    gpus: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, placement: Placement) -> "Placed":
+        gpus = tuple(str(gpu) for gpu in placement.get("gpus", ()))
+        return cls(float(placement.get("cpus", 1)), float(placement.get("memory_gb", 0)), gpus)
+
+
 @dataclass(slots=True)
 class _Room:
     cpus: float
@@ -69,7 +83,7 @@ class _Room:
         return {"cpus": ask.cpus, "memory_gb": ask.memory_gb, "gpus": given}
 
 
-def place(waiting: Sequence[Ask], busy: Sequence[Placement], capacity: Sizes) -> list[tuple[JobId, Placement]]:
+def place(waiting: Sequence[Ask], busy: Sequence[Placed], capacity: Sizes) -> list[tuple[JobId, Placement]]:
     """Those that can start now, with what each gets, in the order in which they should be started."""
     room, whole = _free(busy, capacity), _free((), capacity)
     placed: list[tuple[JobId, Placement]] = []
@@ -86,11 +100,11 @@ def place(waiting: Sequence[Ask], busy: Sequence[Placement], capacity: Sizes) ->
     return placed
 
 
-def _free(busy: Sequence[Placement], capacity: Sizes) -> _Room:
-    taken = {str(gpu) for placement in busy for gpu in placement.get("gpus", ())}
+def _free(busy: Sequence[Placed], capacity: Sizes) -> _Room:
+    taken = {gpu for one in busy for gpu in one.gpus}
     return _Room(
-        capacity.cpus - sum(float(p.get("cpus", 1)) for p in busy),
-        capacity.memory_gb - sum(float(p.get("memory_gb", 0)) for p in busy),
+        capacity.cpus - sum(one.cpus for one in busy),
+        capacity.memory_gb - sum(one.memory_gb for one in busy),
         [gpu for gpu in capacity.gpus if gpu not in taken],
     )
 

@@ -3,11 +3,12 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psutil
 
+from labwright.adapters.providers.local import source
 from labwright.decide.place import type_matches
 from labwright.domain import lab
 from labwright.domain.task import Resources, Task
@@ -59,7 +60,9 @@ def refuse(task: Task, has: Capacity, name: str) -> Iterator[str]:
     yield from _accelerators(asked, has, name)
     if task.environment and task.environment.image:
         yield f"environment.image: {name} runs no containers; use environment.requirements or another provider"
-    if isinstance(task.file_mounts, dict) and task.file_mounts:
+    if problem := source.problem(task):
+        yield problem
+    if isinstance(task.file_mounts, Mapping) and task.file_mounts:
         yield f"file_mounts: {name} mounts nothing; list files under `inputs` or read them from their place"
     for glob in task.artifacts:
         if glob.startswith("/") or ".." in glob.split("/"):

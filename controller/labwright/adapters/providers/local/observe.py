@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -45,22 +46,31 @@ class Observer:
     children: Children
     boot: str = field(default_factory=boot_id)
     known: dict[Handle, _Known] = field(default_factory=dict)
+    lock: threading.RLock = field(default_factory=threading.RLock)  # submit, observe and cancel come on any thread
 
     def claim(self, handle: Handle, job: Path) -> Claim | None:
-        known = self.known.setdefault(handle, _Known())
-        if known.claim is None and (found := read_claim(job)):
-            known.claim, known.memory = found, memory_limit(job)
-        return known.claim
+        with self.lock:
+            known = self.known.setdefault(handle, _Known())
+            if known.claim is None and (found := read_claim(job)):
+                known.claim, known.memory = found, memory_limit(job)
+            return known.claim
+
+    def under_way(self, handle: Handle, job: Path) -> bool:
+        """Whether a wrapper has the token, or is about to."""
+        self.children.reap()
+        return self.claim(handle, job) is not None or self.children.pid(handle) is not None
 
     def forget(self, handle: Handle) -> None:
-        self.known.pop(handle, None)
-        self.children.forget(handle)
+        with self.lock:
+            self.known.pop(handle, None)
+            self.children.forget(handle)
 
     def observe(self, handles: Sequence[Handle]) -> Mapping[Handle, Seen]:
         self.children.reap()
-        seen = {handle: self._one(handle) for handle in handles}
-        self._limit_memory([handle for handle, s in seen.items() if s.phase in (Phase.SETUP, Phase.RUN)])
-        return seen
+        with self.lock:
+            seen = {handle: self._one(handle) for handle in handles}
+            self._limit_memory([handle for handle, s in seen.items() if s.phase in (Phase.SETUP, Phase.RUN)])
+            return seen
 
     def _one(self, handle: Handle) -> Seen:
         job = self.spool.existing(handle)
@@ -101,7 +111,7 @@ class Observer:
         known = self.known[handle]
         known.unclaimed_since = known.unclaimed_since or time.monotonic()
         waited = time.monotonic() - known.unclaimed_since > _UNCLAIMED_S
-        if self.children.running(handle) or not (waited or self.children.ended(handle) or (job / "cancel").exists()):
+        if self.children.pid(handle) or not (waited or self.children.ended(handle) or (job / "cancel").exists()):
             return False
         if not take_claim(job):  # it came after all, or died within the instant between making and writing its claim
             return waited and self.claim(handle, job) is None
@@ -132,6 +142,7 @@ class Observer:
         job = self.spool.existing(handle)
         if job is None or read_exit(job):
             return
+        self.children.reap()
         (job / "cancel").touch()  # before the claim is read: a wrapper that claims later finds it
         claim = self.claim(handle, job)
         if claim and self.alive(handle, claim):

@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,41 +56,39 @@ def kill_session(session: int, *, spare: int = 0) -> None:
 
 
 class Children:
-    """The wrappers that this process started: asked for their exit status so that none stays a zombie."""
+    """The wrappers that this process started: asked for their exit status so that none stays a zombie. Thread-safe."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._running: dict[str, int] = {}
         self._status: dict[str, int] = {}
 
     def spawn(self, name: str, argv: Sequence[str], env: Mapping[str, str], folder: Path, output: Path) -> None:
         """In a session of its own, so that it outlives us and our signals. Raises OSError."""
-        with output.open("ab") as log:
+        with output.open("ab") as log, self._lock:
             child = subprocess.Popen(
                 argv, env=env, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
-        self._running[name] = child.pid
-        child.returncode = 0  # we wait by pid ourselves: keeps Popen from warning that it still runs
+            self._running[name] = child.pid
+            child.returncode = 0  # we wait by pid ourselves: keeps Popen from warning that it still runs
 
-    def running(self, name: str) -> bool:
-        self.reap()
-        return name in self._running
+    def reap(self) -> None:
+        with self._lock:
+            for name, pid in list(self._running.items()):
+                try:
+                    done, status = os.waitpid(pid, os.WNOHANG)
+                except ChildProcessError:  # somebody else asked
+                    done, status = pid, 0
+                if done:
+                    del self._running[name]
+                    self._status[name] = status
 
     def pid(self, name: str) -> int | None:
-        """Of a child not yet known to be dead."""
+        """Of a child not known to be dead at the last `reap`."""
         return self._running.get(name)
 
     def ended(self, name: str) -> bool:
         return name in self._status
-
-    def reap(self) -> None:
-        for name, pid in list(self._running.items()):
-            try:
-                done, status = os.waitpid(pid, os.WNOHANG)
-            except ChildProcessError:  # somebody else asked
-                done, status = pid, 0
-            if done:
-                del self._running[name]
-                self._status[name] = status
 
     def signal_of(self, name: str) -> int | None:
         """The signal that ended a wrapper of ours, if one did."""

@@ -71,7 +71,7 @@ class LocalProvider:
         if job is None:
             return Refused(f"{submission.token!r} cannot be the name of a folder")
         try:
-            if self._observer.claim(handle, job) or self._children.running(handle):
+            if self._observer.under_way(handle, job):
                 return handle
             env = self._variables(submission, job)
             if not job.is_dir():

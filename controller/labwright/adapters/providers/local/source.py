@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labwright.adapters.providers.local.spool import Spool
-from labwright.adapters.providers.local.stage import appearing, check
+from labwright.adapters.providers.local.stage import appearing
 from labwright.domain.errors import LabError, Refused, Unavailable
 from labwright.domain.ids import digest
 from labwright.domain.task import Task
@@ -47,9 +47,9 @@ def provide(spool: Spool, task: Task, resolved: Resolved) -> Source | None:
     Raises Refused for what a human must change, Unavailable for what may pass, both in git's own words."""
     if not task.github_repo_url:
         return None
-    url, ref, below = task.github_repo_url, task.github_repo_branch or "HEAD", task.github_repo_dir or ""
-    below = below.strip("/")
-    _refuse(url, ref, below)
+    if wrong := problem(task):
+        raise Refused(wrong)
+    url, ref, below = task.github_repo_url, task.github_repo_branch or "HEAD", (task.github_repo_dir or "").strip("/")
     sha = ref if _SHA.fullmatch(ref) else resolved.get((url, ref)) or _resolve(url, ref)
     resolved[url, ref] = sha
     folder = spool.root / "sources" / digest([url, sha, below])
@@ -59,17 +59,20 @@ def provide(spool: Spool, task: Task, resolved: Resolved) -> Source | None:
     return Source(url, sha, below, folder)
 
 
-def _refuse(url: str, ref: str, below: str) -> None:
+def problem(task: Task) -> str | None:
+    """Why the task's repository can never be fetched, in one sentence."""
+    url, ref, below = task.github_repo_url, task.github_repo_branch or "HEAD", (task.github_repo_dir or "").strip("/")
+    if url is None:
+        return None
     if not _URL.fullmatch(url):
-        raise Refused(
-            f"github_repo_url: {url!r} is not an https, ssh or file URL", hint="write https://host/owner/repo.git"
-        )
+        return f"github_repo_url: {url!r} is not an https, ssh or file URL; write https://host/owner/repo.git"
     if re.match(r"[a-z]+://[^/@]*:[^/@]*@", url) or "{{" in url:
-        raise Refused("github_repo_url: a password does not belong in a URL", hint="use ssh or git's credential helper")
+        return "github_repo_url: a password does not belong in a URL; use ssh or git's credential helper"
     if not _REF.fullmatch(ref) or ".." in ref:
-        raise Refused(f"github_repo_branch: {ref!r} cannot be a branch, tag or commit")
-    if below:
-        check(below)
+        return f"github_repo_branch: {ref!r} cannot be a branch, tag or commit; name one that exists"
+    if below and any(part in ("", ".", "..", ".git") for part in below.split("/")):
+        return f"github_repo_dir: {below!r} is not a folder below the repository; write a relative path"
+    return None
 
 
 def _resolve(url: str, ref: str) -> str:

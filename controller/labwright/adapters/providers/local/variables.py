@@ -1,4 +1,4 @@
-"""What a job finds in its environment, and the one place where secret references become values."""
+"""What a job finds in its environment. Values of secrets are there, and nowhere else."""
 
 import json
 import re
@@ -6,31 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from labwright.domain import secrets
 from labwright.domain.errors import Refused
 from labwright.ports.provider import Capacity, Submission
 
 INHERITED = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TZ", "TMPDIR")
-_SECRET = re.compile(r"\{\{\s*secrets?\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 
 
-def substitute(text: str, secrets: Mapping[str, str]) -> str:
-    """The text with each `{{secret.NAME}}` replaced by its value. Raises Refused for one that the lab does not have."""
-
-    def value(found: re.Match[str]) -> str:
-        if found[1] not in secrets:
-            raise Refused(
-                f"the task asks for the secret {found[1]}, which this lab does not have",
-                hint=f"add `secrets: {{{found[1]}: …}}` to lab.yaml",
-            )
-        return secrets[found[1]]
-
-    return _SECRET.sub(value, text)
-
-
-def as_shell(text: str, secrets: Mapping[str, str]) -> str:
-    """A script in which `{{secret.NAME}}` is `${LAB_SECRET_NAME}`: its value never reaches a file. Raises Refused."""
-    substitute(text, secrets)
-    return _SECRET.sub(lambda found: "${LAB_SECRET_" + found[1] + "}", text)
+def as_shell(text: str, values: Mapping[str, str]) -> str:
+    """A script whose secrets are shell expansions, so that none reaches a file. Raises Refused for one that is not given."""
+    secrets.substitute(text, values)
+    return secrets.to_shell(text)
 
 
 def parameter_name(name: str) -> str:
@@ -41,12 +27,12 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _resolved(value: Any, secrets: Mapping[str, str]) -> Any:
+def _resolved(value: Any, values: Mapping[str, str]) -> Any:
     if isinstance(value, str):
-        return substitute(value, secrets)
+        return secrets.substitute(value, values)
     if isinstance(value, Mapping):
-        return {name: _resolved(inner, secrets) for name, inner in value.items()}
-    return [_resolved(inner, secrets) for inner in value] if isinstance(value, list | tuple) else value
+        return {name: _resolved(inner, values) for name, inner in value.items()}
+    return [_resolved(inner, values) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def variables(
@@ -60,10 +46,10 @@ def variables(
     resume: Path | None,
 ) -> dict[str, str]:
     """Later ones win: the controller's few, lab.yaml's `env`, ours, the task's `envs`."""
-    secrets, placement = submission.secrets, submission.placement
+    values, placement = submission.secrets, submission.placement
     gpus = [str(gpu) for gpu in placement.get("gpus", ())]
     env = {name: inherited[name] for name in INHERITED if name in inherited}
-    env |= {name: substitute(value, secrets) for name, value in provider.items()}
+    env |= {name: secrets.substitute(value, values) for name, value in provider.items()}
     env |= submission.variables
     env |= {
         "LAB_JOB_DIR": str(job),
@@ -81,9 +67,9 @@ def variables(
         env["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)  # empty: none of the machine's GPUs is this job's
     if resume:
         env["LAB_RESUME_FROM"] = str(resume)
-    env |= {parameter_name(name): _text(_resolved(value, secrets)) for name, value in submission.parameters.items()}
-    env |= {f"LAB_SECRET_{name}": value for name, value in secrets.items()}
-    env |= {name: substitute(value, secrets) for name, value in submission.task.envs.items()}
+    env |= {parameter_name(name): _text(_resolved(value, values)) for name, value in submission.parameters.items()}
+    env |= secrets.variables(values)
+    env |= {name: secrets.substitute(value, values) for name, value in submission.task.envs.items()}
     if sdk:
         env["PYTHONPATH"] = ":".join(filter(None, [str(sdk), env.get("PYTHONPATH", "")]))
     _check(env)
