@@ -28,6 +28,7 @@ class Asked:
     refusals: tuple[str, ...] = ()  # the file is right, but its provider or this controller cannot honour it
     contents: Mapping[Digest, str] = field(default_factory=dict)  # spec and bundle of `trials`, by content key
     spec: Task | None = None
+    shared: Mapping[str, object] = field(default_factory=dict)  # of the work digest: all but the point's parameters
 
 
 Read = Callable[[TaskFile], Task | Sequence[Problem]]
@@ -143,7 +144,7 @@ class Evaluation:
             for point in expand(spec)
         )
         contents = {spec_key: spec_text, bundle.digest: bundle_text(bundle)}
-        return Asked(file.task, trials, refusals=tuple(refusals), contents=contents, spec=spec)
+        return Asked(file.task, trials, (), tuple(refusals), contents, spec, shared)
 
 
 def _read(file: TaskFile, reader: Reader) -> Task | Sequence[Problem]:

@@ -1,0 +1,3 @@
+from labwright.cli.main import main
+
+main()

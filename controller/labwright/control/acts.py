@@ -1,0 +1,187 @@
+"""What humans ask for: run, rerun, retry, stop, confirm, suspend, resume. Stored once, carried out once, answered."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from labwright.control.intake import Intake, jobs_of, watched
+from labwright.control.world import World
+from labwright.decide.identity import Asked
+from labwright.decide.run_plan import run_plan
+from labwright.domain.errors import LabError, Refused
+from labwright.domain.ids import JobId, job_id
+from labwright.domain.job import Act, ActKind, Job
+from labwright.domain.lifecycle import FINAL, State
+
+
+class Acts:
+    def __init__(self, world: World, intake: Intake) -> None:
+        self.world, self.intake = world, intake
+        self._by_kind: Mapping[ActKind, Callable[[Act, datetime], str]] = {
+            ActKind.RUN: self._run,
+            ActKind.RERUN: self._rerun,
+            ActKind.RETRY: self._rerun,
+            ActKind.STOP: self._stop,
+            ActKind.CONFIRM: self._confirm,
+            ActKind.SUSPEND: self._suspend,
+            ActKind.RESUME: self._resume,
+        }
+
+    def step(self, now: datetime) -> None:
+        """Each act and its answer are one commit: it is carried out once or not at all."""
+        ledger = self.world.book.ledger
+        for act in ledger.acts():
+            needs_tree = act.kind in (ActKind.RUN, ActKind.RERUN, ActKind.RETRY)
+            if needs_tree and (not self.intake.fetched or self.intake.dirty):
+                continue  # what it names may be in a commit that is not planned yet
+            try:
+                with self.world.book.transaction():
+                    answer = self._by_kind[act.kind](act, now)
+                    ledger.finish_act(act.id, now, answer)
+            except LabError as error:
+                answer = f"refused: {error}"
+                ledger.finish_act(act.id, now, answer)
+            self.world.log.info("asked", what=str(act.kind), target=act.target, by=act.by, answer=answer)
+
+    # run and rerun
+
+    def _run(self, act: Act, now: datetime) -> str:
+        """Launch what the branch's tip says of a task, baseline or not; content that ran before is not run again."""
+        asked = self._asked(act)
+        return self._insert(act, asked, now, again=False)
+
+    def _rerun(self, act: Act, now: datetime) -> str:
+        """A job's id runs that very content again; a task's path, the content of the branch's tip."""
+        job = self.world.book.job(JobId(act.target))
+        if job is not None:
+            return self._again([job], act, now)
+        return self._insert(act, self._asked(act), now, again=True)
+
+    def _asked(self, act: Act) -> Mapping[str, Asked]:
+        branch = self._branch(act)
+        tree = self.intake.tree(branch)
+        if act.target not in tree.tasks:
+            raise Refused(
+                f"there is no task {act.target} at {branch}", hint="`lab jobs` and `lab plan` list what there is"
+            )
+        made = self.intake.evaluate(tree, [act.target], branch, first_sight=True).asked
+        asked = made[act.target]
+        if asked.problems:
+            raise Refused(str(asked.problems[0]))
+        if asked.refusals:
+            raise Refused("; ".join(asked.refusals))
+        return made
+
+    def _branch(self, act: Act) -> str:
+        branch = str(act.arguments.get("branch") or "")
+        lab = self.world.lab
+        candidates = watched(self.intake.tips, lab.watch.branches) if lab else []
+        if branch and branch in self.intake.tips:
+            return branch
+        if branch:
+            raise Refused(f"there is no branch {branch}")
+        if self.intake.default in candidates or not candidates:
+            return self.intake.default
+        return candidates[0]
+
+    def _insert(self, act: Act, asked: Mapping[str, Asked], now: datetime, *, again: bool) -> str:
+        book, ledger = self.world.book, self.world.book.ledger
+        branch = self._branch(act)
+        commit = self.intake.tips[branch]
+        made = run_plan(asked, act.target, ledger.jobs(tasks=list(asked)), branch, commit, act.arguments, again=again)
+        for launch in made.launch:
+            ledger.put_contents(asked[launch.trial.task].contents)
+        info = self.world.repo.commits([commit])[commit]
+        jobs = [replace(job, author=act.by or job.author) for job in jobs_of(made, info, now)]
+        book.insert(jobs)
+        launched, reused = [job.id for job in jobs], [reuse.job for reuse in made.reuse]
+        words = [f"launched {' '.join(launched)}"] if launched else []
+        words += [f"reused {' '.join(reused)}"] if reused else []
+        return "; ".join(words) or "nothing to run"
+
+    def _again(self, jobs: Sequence[Job], act: Act, now: datetime) -> str:
+        book, ledger = self.world.book, self.world.book.ledger
+        made = []
+        for job in jobs:
+            if job.state not in FINAL:
+                raise Refused(f"{job.id} is {job.state}: it has not ended", hint="stop it first, or wait")
+            if act.kind is ActKind.RETRY and job.state is State.COMPLETE:
+                raise Refused(f"{job.id} is COMPLETE", hint="`lab rerun` runs a complete job once more")
+            same = [other for other in ledger.jobs(tasks=[job.task]) if other.work == job.work]
+            made.append(again_of(job, same, act, now))
+        book.insert(made)
+        return f"launched {' '.join(job.id for job in made)}"
+
+    # stop, confirm, suspend, resume
+
+    def _stop(self, act: Act, now: datetime) -> str:
+        """A job's id, or a task's path for all its live jobs."""
+        book = self.world.book
+        targets = [job for job in book.live.values() if act.target in (job.id, job.task)]
+        if not targets:
+            ended = book.job(JobId(act.target))
+            if ended is not None:
+                return f"{ended.id} is {ended.state} already"
+            raise Refused(f"no live job or task is called {act.target}")
+        for job in targets:
+            if not job.stop_asked:
+                book.amend(job, stop_asked=f"stopped by {act.by}")
+        return f"stopping {' '.join(job.id for job in targets)}"
+
+    def _confirm(self, act: Act, now: datetime) -> str:
+        book, ledger = self.world.book, self.world.book.ledger
+        plans = [plan for plan in ledger.plans(digest=act.target) if plan.held]
+        if len({plan.digest for plan in plans}) != 1:
+            what = "more than one held plan starts" if plans else "no held plan has a digest that starts"
+            raise Refused(f"{what} with {act.target}", hint="`lab status` shows the digests")
+        plan = plans[0]
+        if plan.confirmed:
+            return f"confirmed before, by {plan.confirmed}"
+        ledger.put_plan(replace(plan, confirmed=act.by))
+        for stopped, reason in dict((plan.detail or {}).get("stop", {})).items():
+            job = book.live.get(JobId(stopped))
+            if job is not None and not job.stop_asked:
+                book.amend(job, stop_asked=reason)
+        return f"confirmed: {plan.launched} jobs"
+
+    def _suspend(self, act: Act, now: datetime) -> str:
+        what = act.target or "*"
+        if what != "*" and what not in self.world.providers:
+            raise Refused(f"there is no provider {what}", hint="without a name everything is suspended")
+        suspended = {**self.world.suspended, what: f"by {act.by} at {now:%Y-%m-%d %H:%M} UTC"}
+        self._write_suspended(suspended)
+        return "suspended: nothing new is submitted; running jobs go on"
+
+    def _resume(self, act: Act, now: datetime) -> str:
+        suspended = dict(self.world.suspended)
+        if suspended.pop(act.target or "*", None) is None:
+            return "was not suspended"
+        self._write_suspended(suspended)
+        return "resumed"
+
+    def _write_suspended(self, suspended: Mapping[str, str]) -> None:
+        text = "\n".join(f"{name}\t{why}" for name, why in suspended.items())
+        self.world.book.ledger.set_cursor("suspended", text or None)
+
+
+def again_of(job: Job, same: Sequence[Job], act: Act, now: datetime) -> Job:
+    """The next generation of a job: the same content, named anew."""
+    generation = max(other.generation for other in (*same, job)) + 1
+    return Job(
+        id=job_id(job.work, job.task, generation),
+        task=job.task,
+        work=job.work,
+        generation=generation,
+        parameters=job.parameters,
+        spec=job.spec,
+        bundle=job.bundle,
+        provider=job.provider,
+        priority=job.priority,
+        commit=job.commit,
+        branch=job.branch,
+        author=act.by or job.author,
+        created=now,
+        reason="planned",
+        needs=job.needs,
+        trial=job.trial,
+    )

@@ -1,0 +1,141 @@
+"""The loop's view of the ledger: live jobs and their attempts in memory, every change written through first.
+
+Sound because the lease holder's loop is the only writer of jobs and attempts."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from labwright.domain.ids import JobId
+from labwright.domain.job import Attempt, Job, Move
+from labwright.domain.lifecycle import LIVE, State
+from labwright.ports.ledger import Ledger
+
+
+class Book:
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.live: dict[JobId, Job] = {}
+        self.attempts: dict[JobId, list[Attempt]] = {}
+        self.unpublished: dict[tuple[JobId, int], Attempt] = {}  # ended attempts not yet on the results branch
+        self.dirty: dict[JobId, None] = {}  # jobs whose rows in the records are older than here, in order of change
+        self._ended: dict[JobId, Job] = {}  # final jobs that something still looks at
+        self._by_state: dict[State, dict[JobId, None]] = {state: {} for state in LIVE}
+        self.reload()
+
+    def reload(self) -> None:
+        jobs = self.ledger.jobs(states=LIVE)
+        self.live = {}
+        for ids in self._by_state.values():
+            ids.clear()
+        for job in jobs:
+            self._keep(job)
+        self.attempts = {}
+        for attempt in self.ledger.attempts(list(self.live)) if self.live else ():
+            self.attempts.setdefault(attempt.job, []).append(attempt)
+        self.unpublished = {(a.job, a.n): a for a in self.ledger.attempts(unpublished=True)}
+        self.dirty.update((job_id, None) for job_id, _ in self.unpublished)
+        self.dirty.update(dict.fromkeys(self.live))
+
+    def in_state(self, *states: State) -> Iterator[Job]:
+        for state in states:
+            for job_id in list(self._by_state[state]):
+                yield self.live[job_id]
+
+    def count(self, *states: State) -> int:
+        return sum(len(self._by_state[state]) for state in states)
+
+    def job(self, job_id: JobId) -> Job | None:
+        return self.jobs([job_id]).get(job_id)
+
+    def jobs(self, ids: Collection[JobId]) -> Mapping[JobId, Job]:
+        """Those that are known; one question to the ledger for all that are not in memory."""
+        missing = [x for x in ids if x not in self.live and x not in self._ended]
+        for found in self.ledger.jobs(ids=missing) if missing else ():
+            self._ended[found.id] = found
+        return {x: job for x in ids if (job := self.live.get(x) or self._ended.get(x))}
+
+    def newest(self, job_id: JobId) -> Attempt | None:
+        return next(reversed(self.attempts_of(job_id)), None)
+
+    def attempts_of(self, job_id: JobId) -> list[Attempt]:
+        if job_id not in self.attempts:
+            self.attempts[job_id] = list(self.ledger.attempts([job_id]))
+        return self.attempts[job_id]
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """One commit for all writes inside. Should it fail, memory is read again from the ledger: it never runs ahead."""
+        try:
+            with self.ledger.transaction():
+                yield
+        except Exception:
+            self.reload()
+            raise
+
+    def insert(self, jobs: Sequence[Job]) -> Sequence[JobId]:
+        new = set(self.ledger.insert(jobs))
+        for job in jobs:
+            if job.id in new:
+                self._keep(job)
+                self.attempts[job.id] = []
+                self.dirty[job.id] = None
+        return [job.id for job in jobs if job.id in new]
+
+    def move(self, moves: Sequence[Move]) -> Sequence[Job]:
+        after = self.ledger.move(moves)
+        for job, asked in zip(after, moves, strict=True):
+            self._keep(job)
+            if asked.attempt is not None:
+                self._keep_attempt(asked.attempt)
+        return after
+
+    def amend(self, job: Job, **changes: Any) -> Job:
+        after = self.ledger.amend(job, **changes)
+        self._keep(after)
+        return after
+
+    def put_attempts(self, attempts: Sequence[Attempt]) -> None:
+        self.ledger.put_attempts(attempts)
+        for attempt in attempts:
+            self._keep_attempt(attempt)
+
+    def change_attempt(self, attempt: Attempt, **changes: Any) -> Attempt:
+        after = replace(attempt, **changes)
+        self.put_attempts([after])
+        return after
+
+    def forget_ended(self, keep: Iterable[JobId]) -> None:
+        """Drop final jobs from memory that nothing looks at any more."""
+        wanted = set(keep)
+        self._ended = {x: job for x, job in self._ended.items() if x in wanted}
+        for job_id in [x for x in self.attempts if x not in self.live and x not in wanted]:
+            del self.attempts[job_id]
+
+    def _keep(self, job: Job) -> None:
+        before = self.live.get(job.id)
+        if before is not None:
+            self._by_state[before.state].pop(job.id, None)
+        if job.state in LIVE:
+            self.live[job.id] = job
+            self._by_state[job.state][job.id] = None
+        else:
+            self.live.pop(job.id, None)
+            self._ended[job.id] = job
+        self.dirty[job.id] = None
+
+    def _keep_attempt(self, attempt: Attempt) -> None:
+        known = self.attempts_of(attempt.job)
+        for at, other in enumerate(known):
+            if other.n == attempt.n:
+                known[at] = attempt
+                break
+        else:
+            known.append(attempt)
+        key = (attempt.job, attempt.n)
+        if attempt.outcome is not None and not attempt.published:
+            self.unpublished[key] = attempt
+        else:
+            self.unpublished.pop(key, None)
+        self.dirty[attempt.job] = None

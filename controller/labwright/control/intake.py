@@ -1,0 +1,224 @@
+"""From a change of the repository to jobs in the ledger: fetch, plan the branches that moved, apply the plan."""
+
+import random
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from fnmatch import fnmatchcase
+
+from labwright.control.reading import Parsed, reader, refuse_by
+from labwright.control.settings import Settings
+from labwright.control.world import World, later
+from labwright.decide.discover import Tree, affected
+from labwright.decide.identity import Asked, Evaluation
+from labwright.decide.plan import Known, Tip, plan
+from labwright.decide.trailers import rerun_acts
+from labwright.domain.errors import LabError, Unavailable
+from labwright.domain.ids import JobId
+from labwright.domain.job import Job, Wanted
+from labwright.domain.plan import Plan
+from labwright.domain.snapshot import CommitInfo, Snapshot
+from labwright.ports.ledger import PlanRow
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A branch's tip as it was last planned."""
+
+    tree: Tree
+    first_sight: bool
+
+
+class Intake:
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.settings = Settings(world)
+        self.parsed = Parsed(world.repo, world.book.ledger)
+        self.tips: Mapping[str, str] = {}
+        self.default = ""
+        self.fetched = False  # at least once since the start
+        self.failing = 0
+        self._trees: dict[str, Tree] = {}  # by branch, of the commit planned last
+        self._next = world.now()
+        self.dirty = False  # tips not planned yet
+        world.pushed.set()
+
+    def step(self, now: datetime) -> datetime | None:
+        world = self.world
+        if (world.pushed.is_set() or now >= self._next) and not world.calls.busy("fetch"):
+            world.pushed.clear()
+            world.calls.start("fetch", world.repo.fetch, self._fetched, self._unreachable)
+        if self.dirty:
+            self._plan_all(now)
+        return self._next
+
+    def _fetched(self, tips: Mapping[str, str]) -> None:
+        self.dirty = self.dirty or tips != self.tips or not self.fetched
+        self.tips, self.fetched, self.failing = tips, True, 0
+        self.world.alarms.clear("repository")
+        self._again(self.world.options.poll_seconds * (20 if self.world.options.watched else 1))
+
+    def _unreachable(self, error: Exception) -> None:
+        if not isinstance(error, LabError):
+            raise error
+        self.failing += 1
+        self.world.alarms.raise_("repository", str(error))
+        wait = error.retry_in if isinstance(error, Unavailable) else 60.0
+        self._again(min(wait * 2 ** min(self.failing - 1, 6), 300.0))
+
+    def _again(self, seconds: float) -> None:
+        self._next = later(self.world.now(), seconds * random.uniform(0.8, 1.2))  # noqa: S311  # jitter, not a secret
+
+    def _plan_all(self, now: datetime) -> None:
+        world = self.world
+        self.dirty = False
+        self.default = self.default or world.repo.default_branch()
+        if self.default in self.tips:
+            changed = self.settings.read(self.tree(self.default).snapshot)
+        else:
+            changed = self.settings.read(Snapshot("", {}))
+        if world.lab is None:
+            return
+        for branch in watched(self.tips, world.lab.watch.branches):
+            self._plan_branch(branch, now, again=changed)
+
+    def tree(self, branch: str) -> Tree:
+        commit = self.tips[branch]
+        known = self._trees.get(branch)
+        if known is not None and known.snapshot.commit == commit:
+            return known
+        return Tree(self.world.repo.snapshot(commit, known.snapshot if known else None))
+
+    def _plan_branch(self, branch: str, now: datetime, *, again: bool) -> None:
+        """Bring the ledger to what the tip asks for. `again`: the settings changed, so refusals may have too."""
+        world, ledger, commit = self.world, self.world.book.ledger, self.tips[branch]
+        planned = ledger.cursor(f"planned:{branch}")
+        if planned == commit and not again:
+            return
+        tree = self.tree(branch)
+        names = self._affected(branch, planned, tree)
+        if again:
+            names |= {w.task for w in ledger.wants(branch) if w.how in (Wanted.REFUSED, Wanted.INVALID)}
+        made = self.evaluate(tree, names, branch, first_sight=planned is None and not world.options.launch_existing)
+        commits = world.repo.between(planned, commit) if planned else ()
+        with world.book.transaction():
+            self._apply(made.plan, made.asked, now)
+            for act in rerun_acts(commits, tree.tasks, now):
+                ledger.put_act(act)
+            ledger.set_cursor(f"planned:{branch}", commit)
+        self._trees[branch] = tree
+        self._say(made.plan, first_sight=planned is None)
+
+    def _affected(self, branch: str, planned: str | None, tree: Tree) -> set[str]:
+        before = self._trees[branch].snapshot if branch in self._trees else None
+        if before is None and planned:
+            try:
+                before = self.world.repo.snapshot(planned)
+            except LabError:
+                before = None  # the commit is gone from the mirror: look at every task
+        self.parsed.learn(tree.tasks.values())
+        return affected(before, tree, self.parsed.links(tree))
+
+    def evaluate(self, tree: Tree, names: Collection[str], branch: str, *, first_sight: bool) -> "Evaluated":
+        world, ledger = self.world, self.world.book.ledger
+        lab = world.lab
+        assert lab is not None  # noqa: S101  # planned only once there are settings
+        evaluation = Evaluation(tree, lab, reader(world.repo, self.parsed, refuse_by(world.providers)))
+        asked = evaluation.ask(sorted(names))
+        gone = [name for name in names if name not in tree.tasks]
+        tasks = [*asked, *gone]
+        wants = ledger.wants(None, tasks) if tasks else ()
+        known = Known(
+            jobs=ledger.jobs(tasks=tasks) if tasks else (),
+            wants=[w for w in wants if w.branch == branch],
+            elsewhere={w.job for w in wants if w.branch != branch and w.job},
+        )
+        tip = Tip(branch, tree.snapshot.commit, first_sight, empty=not tree.tasks)
+        return Evaluated(plan(asked, gone, known, tip, lab.policy.limits), asked)
+
+    def _apply(self, made: Plan, asked: Mapping[str, Asked], now: datetime) -> None:
+        book, ledger = self.world.book, self.world.book.ledger
+        info = self.world.repo.commits([made.commit])[made.commit]
+        for launch in made.launch:
+            ledger.put_contents(asked[launch.trial.task].contents)
+        book.insert(jobs_of(made, info, now))
+        if not made.held:
+            for stop in made.stop:
+                book.amend(book.live[stop.job], stop_asked=stop.reason)
+        ledger.set_wants(made.branch, made.wants)
+        if not made.empty or made.refuse or made.invalid:
+            ledger.put_plan(plan_row(made, now))
+
+    def _say(self, made: Plan, *, first_sight: bool) -> None:
+        log = self.world.log.bind(branch=made.branch, commit=made.commit[:10])
+        for problem in made.invalid:
+            log.warning("invalid task", problem=str(problem))
+        for refusal in made.refuse:
+            log.warning("refused", task=refusal.task, why=refusal.reason)
+        if made.held:
+            log.warning("held until confirmed", plan=made.digest[:12], why=made.held)
+        counts = {"launch": len(made.launch), "reuse": len(made.reuse), "stop": len(made.stop)}
+        if first_sight and made.baseline:
+            log.info(
+                "baseline: what is there is recorded, and nothing is launched",
+                trials=made.baseline,
+                to_launch="change a task and push, `lab run TASK`, or `lab serve --launch-existing`",
+            )
+        else:
+            log.info("planned", **{name: n for name, n in counts.items() if n})
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    plan: Plan
+    asked: Mapping[str, Asked]
+
+
+def watched(tips: Mapping[str, str], patterns: Collection[str]) -> list[str]:
+    return [branch for branch in sorted(tips) if any(fnmatchcase(branch, pattern) for pattern in patterns)]
+
+
+def jobs_of(made: Plan, info: CommitInfo, now: datetime) -> list[Job]:
+    return [
+        Job(
+            id=JobId(launch.job),
+            task=launch.trial.task,
+            work=launch.trial.work,
+            generation=launch.generation,
+            parameters=launch.trial.parameters,
+            spec=launch.trial.spec,
+            bundle=launch.trial.bundle,
+            provider=launch.trial.provider,
+            priority=launch.trial.priority,
+            commit=made.commit,
+            branch=made.branch,
+            author=info.email or info.author,
+            created=now,
+            reason=f"limit: {made.held}" if made.held else "planned",
+            needs=launch.needs,
+            plan=made.digest,
+            trial=launch.place,
+        )
+        for launch in made.launch
+    ]
+
+
+def plan_row(made: Plan, now: datetime) -> PlanRow:
+    return PlanRow(
+        digest=made.digest,
+        commit=made.commit,
+        branch=made.branch,
+        at=now,
+        launched=len(made.launch),
+        reused=len(made.reuse),
+        superseded=len(made.stop),
+        refused=len(made.refuse) + len(made.invalid),
+        held=bool(made.held),
+        detail={
+            "why_held": made.held,
+            "stop": {stop.job: stop.reason for stop in made.stop},
+            "refuse": [[r.task, r.provider, r.reason] for r in made.refuse],
+            "invalid": [str(problem) for problem in made.invalid],
+            "gpu_hours": made.gpu_hours,
+        },
+    )

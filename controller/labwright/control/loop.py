@@ -1,0 +1,79 @@
+"""The whole product on one screen: look at the world, decide, act, until told to stop."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from labwright.control.acts import Acts
+from labwright.control.contents import Contents
+from labwright.control.finish import Finisher
+from labwright.control.gather import Gatherer
+from labwright.control.intake import Intake
+from labwright.control.launch import Launcher
+from labwright.control.logs import Logs
+from labwright.control.observe import Observer
+from labwright.control.outbox import Outbox
+from labwright.control.publish import Pages, Publisher
+from labwright.control.world import World
+from labwright.domain.job import Held
+from labwright.domain.lifecycle import AT_PROVIDER, State
+
+LONGEST_SLEEP = 1.0  # seconds: acts that a CLI put into the ledger without waking us are seen by then
+
+
+class Controller:
+    def __init__(self, world: World, outbox: Outbox, to_parquet: Callable[[Any], bytes], pages: Pages) -> None:
+        self.world = world
+        self.stopping = False
+        contents, logs = Contents(world.book.ledger), Logs(world.logs)
+        self.intake = Intake(world)
+        self.acts = Acts(world, self.intake)
+        self.launcher = Launcher(world, contents)
+        self.observer = Observer(world, contents, self.launcher)
+        self.gatherer = Gatherer(world, contents, logs, Finisher(world, outbox, logs, to_parquet))
+        self.publisher = Publisher(world, outbox, pages)
+
+    def tick(self) -> datetime | None:
+        """One turn; when the next is due at the latest, None when nothing is waiting for time to pass."""
+        now = self.world.now()
+        self.world.calls.settle()
+        dues = [self.intake.step(now)]
+        self.acts.step(now)
+        dues += [part.step(now) for part in (self.launcher, self.observer, self.gatherer, self.publisher)]
+        return min((due for due in dues if due is not None), default=None)
+
+    def run(self, *, once: bool = False) -> None:
+        """Until `stop`; with `once`, until nothing is left to do and every job that can run has ended."""
+        world = self.world
+        while not self.stopping:
+            due = self.tick()
+            if once and self.idle():
+                return
+            wait = LONGEST_SLEEP if due is None else min(LONGEST_SLEEP, (due - world.now()).total_seconds())
+            if wait > 0:
+                world.wake.wait(wait)
+            world.wake.clear()
+
+    def stop(self) -> None:
+        """From any thread or a signal handler. Running jobs are not touched."""
+        self.stopping = True
+        self.world.wake.set()
+
+    def idle(self) -> bool:
+        world, book = self.world, self.world.book
+        if len(world.calls) or not (self.intake.fetched or self.intake.failing) or self.intake.dirty:
+            return False
+        if book.ledger.acts() or book.count(State.QUEUED, *AT_PROVIDER):
+            return False
+        if any(not a.collected for a in book.unpublished.values()) or book.dirty or self.gatherer.notes:
+            return False
+        if self.publisher.ready() and not self.publisher.failing:
+            return False
+        return all(self._waits_for_a_human(job.reason) for job in book.in_state(State.HELD))
+
+    @staticmethod
+    def _waits_for_a_human(reason: str) -> bool:
+        return reason.partition(":")[0] in {held.value for held in Held}
+
+    def close(self) -> None:
+        self.world.calls.close()

@@ -1,0 +1,94 @@
+"""What the parts of the loop share: the ports, the book, the lab's settings, and the alarms that are on."""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from labwright.control.book import Book
+from labwright.control.calls import Calls
+from labwright.domain.lab import Lab
+from labwright.ports.clock import Clock
+from labwright.ports.provider import Provider
+from labwright.ports.records import Records
+from labwright.ports.repo import Repo, ResultsBranch
+
+MakeProvider = Callable[[str, Any], Provider | None]
+"""(name, its settings in lab.yaml) → the provider; None for a type that this version does not have."""
+MakeResults = Callable[[Lab], ResultsBranch | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    launch_existing: bool = False
+    poll_seconds: float = 15.0  # between looks at a remote repository, with jitter; a local one is watched
+    watched: bool = False  # something wakes the loop when the repository changes: polling is only the net below
+    observe_seconds: float = 1.0
+    gather_seconds: float = 0.5
+    publish_seconds: float = 1.0  # the least time between two commits on the results branch
+    lost_after: float = 120.0
+
+
+@dataclass
+class Alarms:
+    """Conditions that a human should know of: raised and cleared by key, logged when they change."""
+
+    log: Any
+    on: dict[str, str] = field(default_factory=dict)
+
+    def raise_(self, key: str, message: str) -> None:
+        if self.on.get(key) != message:
+            self.on[key] = message
+            self.log.error("alarm", about=key, message=message)
+
+    def clear(self, key: str) -> None:
+        if self.on.pop(key, None) is not None:
+            self.log.info("alarm over", about=key)
+
+
+@dataclass
+class World:
+    clock: Clock
+    book: Book
+    records: Records
+    repo: Repo
+    make_provider: MakeProvider
+    make_results: MakeResults
+    logs: Path  # one folder a job, one file an attempt: what the job printed
+    options: Options = Options()
+    wake: threading.Event = field(default_factory=threading.Event)
+    nudged: threading.Event = field(default_factory=threading.Event)  # some job may have ended: observe now
+    pushed: threading.Event = field(default_factory=threading.Event)  # the repository may have changed: fetch now
+    lab: Lab | None = None  # None until a lab.yaml (or its absence) was read once
+    providers: dict[str, Provider] = field(default_factory=dict)
+    results: ResultsBranch | None = None
+    log: Any = field(default_factory=lambda: structlog.get_logger("labwright"))
+
+    def __post_init__(self) -> None:
+        self.alarms = Alarms(self.log)
+        self.calls = Calls(self.wake)
+
+    def now(self) -> datetime:
+        return self.clock.now()
+
+    def rouse(self, *, pushed: bool = False, ended: bool = False) -> None:
+        """From any thread: look at the world again, at once."""
+        if pushed:
+            self.pushed.set()
+        if ended:
+            self.nudged.set()
+        self.wake.set()
+
+    @property
+    def suspended(self) -> Mapping[str, str]:
+        """Provider name, or `*`, → who suspended it and when."""
+        text = self.book.ledger.cursor("suspended")
+        return dict(line.split("\t", 1) for line in text.splitlines()) if text else {}
+
+
+def later(now: datetime, seconds: float) -> datetime:
+    return now + timedelta(seconds=seconds)

@@ -1,0 +1,19 @@
+"""`Lab-Rerun: <task path>` in a commit's message: run the same content once more."""
+
+from collections.abc import Collection, Iterable
+from datetime import datetime
+
+from labwright.domain.job import Act, ActKind
+from labwright.domain.snapshot import CommitInfo
+
+TRAILER = "lab-rerun"
+
+
+def rerun_acts(commits: Iterable[CommitInfo], tasks: Collection[str], now: datetime) -> list[Act]:
+    """One act a trailer, idempotent by commit and task: the same commit can be read a hundred times."""
+    return [
+        Act(f"trailer:{commit.sha}:{value}", ActKind.RERUN, value, commit.email or commit.author, now)
+        for commit in commits
+        for key, value in commit.trailers
+        if key.lower() == TRAILER and value in tasks
+    ]

@@ -1,0 +1,134 @@
+"""Builds the parts of a controller; the only importer of adapters."""
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from labwright.control.book import Book
+from labwright.control.loop import Controller
+from labwright.control.outbox import Outbox
+from labwright.control.pages import RecordPages
+from labwright.control.world import Options, World
+from labwright.domain.lab import Lab, LocalProvider
+from labwright.ports.clock import Clock
+from labwright.ports.ledger import Ledger
+from labwright.ports.provider import Provider
+from labwright.ports.records import Records
+from labwright.ports.repo import Repo, ResultsBranch
+from labwright.settings import Place, is_url
+
+
+def open_clock() -> Clock:
+    from labwright.adapters.clock import SystemClock
+
+    return SystemClock()
+
+
+def open_ledger(place: Place, *, read_only: bool = False) -> Ledger:
+    from labwright.adapters.ledgers.sql.ledger import SqlLedger
+
+    return SqlLedger.open(place.ledger, read_only=read_only)
+
+
+def open_repo(place: Place, results_branch: str = "lab-results") -> Repo:
+    from labwright.adapters.repos.git.mirror import GitRepo
+
+    return GitRepo(place.repo, place.mirror, results_branch=results_branch)
+
+
+def open_records(place: Place | None) -> Records:
+    from labwright.adapters.records.duckdb.records import DuckDbRecords
+
+    return DuckDbRecords(place.records if place else None)
+
+
+def make_results(place: Place, lab: Lab) -> ResultsBranch | None:
+    from labwright.adapters.results.branch import GitResultsBranch
+
+    if not lab.results.push:
+        return None
+    return GitResultsBranch(place.mirror, place.repo, lab.results.branch, signing_key=lab.results.signing_key)
+
+
+def make_provider(place: Place, repo: Repo, clock: Clock, name: str, settings: Any) -> Provider | None:
+    """None for a type that this version does not have: tasks that name it are refused with its name."""
+    from labwright.adapters.providers.local import LocalProvider as Local
+
+    if not isinstance(settings, LocalProvider):
+        return None
+    return Local(name, place.spool(name), settings, repo.read, clock, sdk=sdk_folder())
+
+
+def sdk_folder() -> Path | None:
+    """Where the `lab` package that jobs import lies; found, never imported."""
+    spec = importlib.util.find_spec("lab")
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    return Path(folders[0]) if folders else None
+
+
+@dataclass
+class Site:
+    """A controller with all that it holds open."""
+
+    place: Place
+    world: World
+    controller: Controller
+    lease: Any
+    closing: list[Any]
+
+    def close(self) -> None:
+        self.controller.close()
+        for thing in self.closing:
+            thing.close()
+        self.world.records.close()
+        self.world.book.ledger.close()
+        self.lease.release()
+
+
+def open_site(place: Place, options: Options) -> Site:
+    """Raises Refused when another controller holds this lab."""
+    from labwright.adapters.lease import FileLease
+    from labwright.adapters.records.from_results import metrics_parquet
+    from labwright.adapters.repos.watch import watch, watch_folder
+
+    clock = open_clock()
+    place.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lease = FileLease(place.state, clock)
+    lease.acquire()
+    (place.state / "repo").write_text(place.repo + "\n", encoding="utf-8", errors="surrogateescape")
+    ledger, records, repo = open_ledger(place), open_records(place), open_repo(place)
+    closing: list[Any] = []
+
+    def provide(name: str, settings: Any) -> Provider | None:
+        provider = make_provider(place, repo, clock, name, settings)
+        ended = place.spool(name) / "ended"
+        if provider is not None and (watcher := watch_folder(ended, lambda: world.rouse(ended=True))):
+            closing.append(watcher)
+        return provider
+
+    world = World(
+        clock=clock,
+        book=Book(ledger),
+        records=records,
+        repo=repo,
+        make_provider=provide,
+        make_results=lambda lab: make_results(place, lab),
+        logs=place.logs,
+        options=options,
+    )
+    if not is_url(place.repo) and (watcher := watch(place.repo, lambda: world.rouse(pushed=True))):
+        closing.append(watcher)
+    controller = Controller(world, Outbox(place.outbox), metrics_parquet, RecordPages(records))
+    closing += _serve(place, controller)
+    return Site(place, world, controller, lease, closing)
+
+
+def _serve(place: Place, controller: Controller) -> list[Any]:
+    from labwright.control.status import status
+    from labwright.web.socket import serve_socket
+
+    world = controller.world
+    return [
+        serve_socket(place.socket, world.records.query, lambda: world.rouse(pushed=True), lambda: status(controller))
+    ]
