@@ -3,9 +3,12 @@
 import typer
 
 from labwright.cli import serve
+from labwright.cli.shell import command
 
-app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, help=__doc__)
-app.command("serve")(serve.serve)
+app = typer.Typer(
+    no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, help="Push a commit, get a result."
+)
+app.command("serve")(command(serve.serve))
 
 
 @app.callback()
