@@ -8,7 +8,18 @@ import os
 from collections.abc import Callable, Collection
 from pathlib import Path, PurePath
 
-from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.events import (
+    DirCreatedEvent,
+    DirDeletedEvent,
+    DirMovedEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileDeletedEvent,
+    FileModifiedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
 from watchdog.observers import Observer
 
 from labwright.adapters.repos.git.remotes import parse_remote
@@ -16,7 +27,10 @@ from labwright.adapters.repos.git.source import find_source
 from labwright.domain.errors import LabError
 
 # What a change is. Opening and reading are events too: answering those would wake us by our own reading, for ever.
-_CHANGES = frozenset({"created", "modified", "moved", "deleted", "closed"})
+_CHANGES: list[type[FileSystemEvent]] = [
+    *(FileMovedEvent, FileCreatedEvent, FileClosedEvent, FileModifiedEvent, FileDeletedEvent),
+    *(DirMovedEvent, DirCreatedEvent, DirDeletedEvent),
+]
 _TOP = frozenset({"HEAD", "packed-refs"})
 
 
@@ -29,14 +43,15 @@ class Watcher:
         self._handler = _Handler(on_change, matters)
 
     def add(self, folder: Path, *, recursive: bool = False) -> None:
-        self._observer.schedule(self._handler, str(folder), recursive=recursive)
+        self._observer.schedule(self._handler, str(folder), recursive=recursive, event_filter=_CHANGES)
 
     def start(self) -> None:
         self._observer.start()
 
     def close(self) -> None:
-        if self._observer.is_alive():
-            self._observer.stop()
+        alive = self._observer.is_alive()
+        self._observer.stop()
+        if alive:
             self._observer.join(timeout=5)
 
     def __enter__(self) -> "Watcher":
@@ -52,9 +67,8 @@ class _Handler(FileSystemEventHandler):
         self._matters = matters
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        if event.event_type in _CHANGES and any(
-            self._matters(PurePath(os.fsdecode(path))) for path in (event.src_path, event.dest_path) if path
-        ):
+        paths = (event.dest_path or event.src_path, event.src_path)
+        if any(self._matters(PurePath(os.fsdecode(path))) for path in paths):
             self._on_change()
 
 

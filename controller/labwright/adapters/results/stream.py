@@ -1,5 +1,6 @@
 """The stream that `git fast-import` reads, and the seal on what comes of it."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,10 +53,12 @@ def _parts(ref: str, tip: str | None, files: Mapping[str, bytes], message: str, 
 
 
 def _quoted(path: str) -> bytes:
+    """In C's way, as fast-import reads it."""
     parts = path.split("/")
-    if any(not x or x in {".", ".."} or x.lower() == ".git" for x in parts) or any(ord(c) < 32 for c in path):
+    if any(not x or x in {".", ".."} or x.lower() == ".git" for x in parts) or "\0" in path:
         raise Refused(f"{path!r} cannot be a file of the results branch")
-    return b'"%s"' % path.encode("utf-8", "surrogateescape").replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+    raw = path.encode("utf-8", "surrogateescape")
+    return b'"%s"' % re.sub(rb'[\x00-\x1f"\\]', lambda found: b"\\%03o" % ord(found[0]), raw)
 
 
 def marked(message: str) -> str:
