@@ -1,20 +1,40 @@
-"""`lab`: one module per command."""
+"""`lab`: one module per command, imported only when that command (or the list of all) is asked for."""
+
+import sys
+from collections.abc import Iterable
+from importlib import import_module
+from typing import Any
 
 import typer
 
-from labwright.cli import serve
 from labwright.cli.shell import command
 
-app = typer.Typer(
-    no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, help="Push a commit, get a result."
+COMMANDS = (  # in the order of `lab --help`; each is the function of its own name in labwright/cli/<name>.py
+    "serve",
 )
-app.command("serve")(command(serve.serve))
 
 
-@app.callback()
+def program(names: Iterable[str] = COMMANDS) -> typer.Typer:
+    """The command line with these commands."""
+    made = typer.Typer(
+        no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, help="Push a commit, get a result."
+    )
+    made.callback()(_root)
+    for name in names:
+        made.command(name)(command(getattr(import_module(f"labwright.cli.{name}"), name)))
+    return made
+
+
 def _root() -> None:
     """Push a commit, get a result."""
 
 
 def main() -> None:
-    app()
+    asked = sys.argv[1:2]
+    program(asked if asked and asked[0] in COMMANDS else COMMANDS)()
+
+
+def __getattr__(name: str) -> Any:
+    if name == "app":
+        return program()
+    raise AttributeError(name)
