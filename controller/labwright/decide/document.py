@@ -46,11 +46,15 @@ _PLAIN_WORDS = {  # what libyaml says: what a person can do about it
         "this line does not fit the ones above",
         "mend its indentation, or close a bracket or quote",
     ),
+    "expected <block end>": (
+        "this line does not fit the ones above",
+        "mend its indentation, or close a bracket or quote",
+    ),
     "did not find expected '-'": ("a list item `- …` was expected here", "mend the indentation"),
     "did not find expected <document start>": ("this line does not fit the ones above", "mend its indentation"),
     "cannot start any token": ("a value cannot begin with this character", "put it in quotes"),
-    "did not find expected ',' or ']'": ("a `,` or `]` is missing in a list", ""),
-    "did not find expected ',' or '}'": ("a `,` or `}` is missing in a mapping", ""),
+    "expected ',' or ']'": ("a `,` or `]` is missing in a list", ""),
+    "expected ',' or '}'": ("a `,` or `}` is missing in a mapping", ""),
     "unexpected end of stream": ("a quote or bracket is opened and never closed", ""),
     "unknown escape character": (
         "an unknown `\\` escape in double quotes",

@@ -36,7 +36,7 @@ def parse_task(data: bytes, path: str) -> Task:
     if isinstance(value, dict) and value.keys() == {"task"} and isinstance(value["task"], dict):
         value, at = value["task"], ("task",)
     if isinstance(value, dict):
-        written = value.keys() & {"envs", "environment", "github_repo_branch"}  # where 0.10 is not 0.1
+        written = value.keys() & {"envs", "environment", "github_repo_branch"}  # where 3.10 is not 3.1
         value = {**value, **{key: _as_written(document, (*at, key), value[key]) for key in written}}
     return _model(Task, document, value, at, _outside(document, at, value))
 
@@ -143,7 +143,9 @@ def _suggestion(model: type[BaseModel], loc: Path) -> str:
             return f"did you mean `{name}.{wrong}`?"
     by_name = {name: key for key, name in keys.items()} | {key.lower(): key for key in keys}
     near = difflib.get_close_matches(wrong.lower(), by_name, 1)
-    return f"did you mean `{by_name[near[0]]}`?" if near else ""
+    if near:
+        return f"did you mean `{by_name[near[0]]}`?"
+    return f"known here: {', '.join(keys)}" if len(keys) <= 10 else ""
 
 
 def _inner(model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:

@@ -19,7 +19,7 @@ FLAGS = {
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _NUMBER = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*(?:([kmgt])(?:i?b)?)?\s*\+?", re.IGNORECASE)
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*(?:([kmgt])i?b?)?\s*\+?", re.IGNORECASE)
 _PER_GB = {"k": 1 / 1024**2, "m": 1 / 1024, "g": 1.0, "t": 1024.0}
 _SPAN = re.compile(r"\s*".join(rf"(?:([0-9.]+)\s*{unit})?" for unit in ("d", "h", "m(?:in)?", "s")), re.IGNORECASE)
 _CLOCK = re.compile(r"([0-9]{1,4}):([0-5][0-9]):([0-5][0-9])")
@@ -77,11 +77,11 @@ def number(value: Any) -> float | None:
 
 
 def whole(value: Any) -> int | None:
-    """Of 3, 3.0, "3", 1e3; else None."""
+    """Of 3, 3.0, 1e3, "3"; else None."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    if isinstance(value, str) and re.fullmatch(r"\s*[-+]?[0-9]{1,100}\s*", value):
-        return int(value)
+    if isinstance(value, str):
+        return int(value) if re.fullmatch(r"\s*[-+]?[0-9]{1,100}\s*", value) else None
     found = number(value)
     return int(found) if found is not None and found.is_integer() else None
 
@@ -177,7 +177,7 @@ def line(value: Any) -> str:
     return str(value).strip()
 
 
-def named(rule: str, words: str) -> BeforeValidator:
+def named(rule: str, words: str) -> tuple[BeforeValidator, WithJsonSchema]:
     """Of a mapping's keys."""
 
     def check(value: Any) -> str:
@@ -185,7 +185,7 @@ def named(rule: str, words: str) -> BeforeValidator:
             raise Fault(f"must be named with {words}", key=True)
         return value
 
-    return BeforeValidator(check)
+    return (BeforeValidator(check), WithJsonSchema({"type": "string", "pattern": f"^{rule}$"}))
 
 
 def lines(check: Callable[[str], str] = line) -> Callable[[Any], tuple[str, ...]]:
@@ -240,48 +240,39 @@ def _as_text(value: Any) -> str:
     return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _whole_schema(least: int) -> dict[str, Any]:
-    return {
-        "anyOf": [
-            {"type": "integer", "minimum": least, "maximum": WHOLE_MAX},
-            {"type": "string", "pattern": r"^\s*\+?[0-9]+\s*$"},
-        ]
-    }
+def _whole_schema(least: int, most: int = WHOLE_MAX) -> WithJsonSchema:
+    text = {"type": "string", "pattern": r"^\s*[-+]?[0-9]+\s*$"}
+    return WithJsonSchema({"anyOf": [{"type": "integer", "minimum": least, "maximum": most}, text]})
+
+
+def _number_schema(*examples: str, unit: str = "", **limits: float) -> WithJsonSchema:
+    pattern = rf"^[\s0-9.eE+-]+{unit}\s*\+?\s*$"
+    text = {"type": "string", "examples": [*examples]} | ({} if unit == "*" else {"pattern": pattern})
+    return WithJsonSchema({"anyOf": [{"type": "number", **limits}, text]})
 
 
 LIST_SCHEMA: dict[str, Any] = {
     "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "uniqueItems": True}]
 }
-_SPAN_SCHEMA = {
-    "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "examples": ["90m", "2h", "1d12h", "01:30:00"]}]
-}
-_SIZE_SCHEMA = {
-    "anyOf": [
-        {"type": "number", "exclusiveMinimum": 0},
-        {"type": "string", "pattern": r"^\s*[0-9.]+\s*([kKmMgGtT]([iI]?[bB])?)?\s*\+?\s*$"},
-    ]
-}
-_ENV = {
+_ENV_SCHEMA = {
     "type": "object",
     "propertyNames": {"pattern": "^(?!LAB_)[A-Za-z_][A-Za-z0-9_]*$"},
     "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
 }
+_SIZE_SCHEMA = _number_schema("16GB", "512MB", unit="([kKmMgGtT][iI]?[bB]?)?", exclusiveMinimum=0)
+_SPAN_SCHEMA = _number_schema("90m", "2h", "1d12h", "01:30:00", unit="*", minimum=0)
 
 Flag = Annotated[bool, BeforeValidator(flag), WithJsonSchema({"anyOf": [{"type": "boolean"}, {"enum": [*FLAGS]}]})]
-Natural = Annotated[int, BeforeValidator(count(0)), WithJsonSchema(_whole_schema(0))]
-Positive = Annotated[int, BeforeValidator(count(1)), WithJsonSchema(_whole_schema(1))]
-Amount = Annotated[float, BeforeValidator(amount), WithJsonSchema({"type": ["number", "string"], "minimum": 0})]
-Cores = Annotated[
-    float,
-    BeforeValidator(cores),
-    WithJsonSchema(
-        {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string", "pattern": r"^[0-9.]+\+?$"}]}
-    ),
-]
-Gigabytes = Annotated[float, BeforeValidator(gigabytes), WithJsonSchema(_SIZE_SCHEMA)]
-Span = Annotated[float, BeforeValidator(span), WithJsonSchema(_SPAN_SCHEMA)]
-Timeout = Annotated[float, BeforeValidator(timeout), WithJsonSchema(_SPAN_SCHEMA)]
+Natural = Annotated[int, BeforeValidator(count(0)), _whole_schema(0)]
+Positive = Annotated[int, BeforeValidator(count(1)), _whole_schema(1)]
+Priority = Annotated[int, BeforeValidator(count(-1000, 1000)), _whole_schema(-1000, 1000)]
+Number = Annotated[float, _number_schema()]
+Amount = Annotated[float, BeforeValidator(amount), _number_schema(minimum=0)]
+Cores = Annotated[float, BeforeValidator(cores), _number_schema("4+", exclusiveMinimum=0)]
+Gigabytes = Annotated[float, BeforeValidator(gigabytes), _SIZE_SCHEMA]
+Span = Annotated[float, BeforeValidator(span), _SPAN_SCHEMA]
+Timeout = Annotated[float, BeforeValidator(timeout), _SPAN_SCHEMA]
 Text = Annotated[str, BeforeValidator(text)]
 Line = Annotated[str, BeforeValidator(line)]
 Lines = Annotated[tuple[str, ...], BeforeValidator(lines()), WithJsonSchema(LIST_SCHEMA)]
-Variables = Annotated[Mapping[str, str], BeforeValidator(variables), WithJsonSchema(_ENV)]
+Variables = Annotated[Mapping[str, str], BeforeValidator(variables), WithJsonSchema(_ENV_SCHEMA)]

@@ -64,7 +64,9 @@ class OtherProvider(Form):
 
     model_config = ConfigDict(extra="allow")
 
-    type: Line = Field(description="`slurm`, `skypilot`, …")
+    type: Annotated[Line, WithJsonSchema({"type": "string", "not": {"const": "local"}})] = Field(
+        description="`slurm`, `skypilot`, …"
+    )
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -162,14 +164,14 @@ class SecretSource(Form):
 class Lab(Form):
     name: Line = Field("lab", description="Prefix of everything that is created at a provider.")
     watch: Watch = Field(Watch(), description="Which commits are looked at.")
-    providers: Mapping[Annotated[str, named(_NAME, "lower-case letters, digits and `-`")], Provider] = Field(
+    providers: Mapping[Annotated[str, *named(_NAME, "lower-case letters, digits and `-`")], Provider] = Field(
         default_factory=lambda: {"local": LocalProvider(type="local")}, description="Places that run jobs, by name."
     )
     default_provider: Line | None = Field(None, description="Provider of tasks that name none.")
     results: Results = Field(Results(), description="Where results are published.")
     policy: Policy = Field(Policy(), description="Approval, limits, quotas.")
-    secrets: Mapping[Annotated[str, named(_VARIABLE, "letters, digits and `_`, no digit first")], SecretSource] = Field(
-        default_factory=dict, description="Where the values of `{{secret.NAME}}` come from."
+    secrets: Mapping[Annotated[str, *named(_VARIABLE, "letters, digits and `_`, no digit first")], SecretSource] = (
+        Field(default_factory=dict, description="Where the values of `{{secret.NAME}}` come from.")
     )
 
     @field_validator("name")

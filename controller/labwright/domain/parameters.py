@@ -4,9 +4,23 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from labwright.domain.forms import FLAGS, Fault, Faults, Flag, Form, Line, Model, Positive, named, number, show, whole
+from labwright.domain.forms import (
+    FLAGS,
+    Fault,
+    Faults,
+    Flag,
+    Form,
+    Line,
+    Model,
+    Number,
+    Positive,
+    named,
+    number,
+    show,
+    whole,
+)
 
 TRIALS_MAX = 10_000
 OPTIONS_MAX = 256
@@ -71,9 +85,9 @@ class Parameter(Model):
     Quoted text stays text, but where `type` is int or float a numeric text becomes that number."""
 
     type: Kind | None = Field(None, description="What its values must be.")
-    min: float | None = Field(None, description="Smallest value allowed.")
-    max: float | None = Field(None, description="Largest value allowed.")
-    step: float | None = Field(None, description="Step of a slider; not checked.")
+    min: Number | None = Field(None, description="Smallest value allowed.")
+    max: Number | None = Field(None, description="Largest value allowed.")
+    step: Number | None = Field(None, description="Step of a slider; not checked.")
     options: tuple[Any, ...] | None = Field(None, description="The only values allowed; `enum` is another word for it.")
     default: Any = Field(None, description="Its value where no sweep or command gives one.")
     title: str | None = Field(None, description="For people.")
@@ -124,8 +138,8 @@ class Parameter(Model):
         return self
 
 
-_WORDS = Parameter.model_fields.keys() | {"enum"}
-_MARKS = {"type", "default", "options", "enum"}
+DECLARATION = Parameter.model_fields.keys() | {"enum"}
+MARKS = {"type", "default", "options", "enum"}
 
 
 def _declaration(value: Any) -> Any:
@@ -134,7 +148,7 @@ def _declaration(value: Any) -> Any:
     if isinstance(value, Parameter):
         return value
     if isinstance(value, dict):
-        if value.keys() <= _WORDS and value.keys() & _MARKS:
+        if value.keys() <= DECLARATION and value.keys() & MARKS:
             return value
         if "default" in value and isinstance(value.get("type"), str) and value["type"] in _FIT:
             return value
@@ -214,15 +228,7 @@ class Sweep(Form):
         return self.model_copy(update={"config": config})
 
 
-_PARAMETER_SCHEMA = {
-    "if": {
-        "type": "object",
-        "propertyNames": {"enum": sorted(_WORDS)},
-        "anyOf": [{"required": [mark]} for mark in sorted(_MARKS)],
-    },
-    "then": {"$ref": "#/$defs/Parameter"},
-}
 Parameters = Mapping[
-    Annotated[str, named(r"[^\x00-\x1f\x7f-\x9f]+", "one line of text")],
-    Annotated[Parameter, BeforeValidator(_declaration), WithJsonSchema(_PARAMETER_SCHEMA)],
+    Annotated[str, *named(r"[^\x00-\x1f\x7f-\x9f]+", "one line of text")],
+    Annotated[Parameter, BeforeValidator(_declaration)],
 ]

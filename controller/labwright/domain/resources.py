@@ -46,11 +46,13 @@ class Accelerators(Form):
         return value
 
 
+_COUNT = {"type": ["integer", "string"]}
 _ACCELERATORS_SCHEMA = {
     "anyOf": [
         {"type": "integer", "minimum": 0},
         {"type": "string", "examples": ["A100:8", "8xA100", "NVIDIA", "4"]},
-        {"type": "object", "properties": {"type": {"type": "string"}, "count": {"type": ["integer", "string"]}}},
+        {"type": "object", "properties": {"type": {"type": "string"}, "count": _COUNT}, "additionalProperties": False},
+        {"type": "object", "additionalProperties": _COUNT, "maxProperties": 1},
     ]
 }
 

@@ -19,10 +19,10 @@ from labwright.domain.forms import (
     Lines,
     Model,
     Natural,
+    Priority,
     Text,
     Timeout,
     Variables,
-    count,
     line,
     show,
 )
@@ -130,7 +130,7 @@ class Task(Form):
     timeout_s: Timeout | None = Field(None, alias="timeout", description="Time limit: `90m`, `2h`, `1d12h`, seconds.")
     resume: Literal["auto", "never"] = Field("auto", description="Whether an attempt continues from a checkpoint.")
     artifacts: Below = Field((), description="Globs of files in the working folder that are kept.")
-    priority: Annotated[int, BeforeValidator(count(-1000, 1000))] = Field(0, description="Higher goes first.")
+    priority: Priority = Field(0, description="Higher goes first.")
     on: On = Field(On(), description="What launches the task.")
     concurrency: Concurrency = Field(Concurrency(), description="What newer content does to older jobs.")
     notify: Notify | None = Field(None, description="Who is told of the end.")
