@@ -1,22 +1,28 @@
-"""Builds the parts of a controller; the only importer of adapters."""
+"""Builds the parts of a controller; the only importer of adapters. Everything is imported where it is used: a command that only
+looks starts at once."""
+
+from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from labwright.control.book import Book
-from labwright.control.loop import Controller
-from labwright.control.outbox import Outbox
-from labwright.control.pages import RecordPages
-from labwright.control.world import Options, World
-from labwright.domain.lab import Lab, LocalProvider
-from labwright.ports.clock import Clock
-from labwright.ports.ledger import Ledger
-from labwright.ports.provider import Provider
-from labwright.ports.records import Records
-from labwright.ports.repo import Repo, ResultsBranch
 from labwright.settings import Place, is_url
+
+if TYPE_CHECKING:
+    from labwright.adapters.records.from_results import Loaded
+    from labwright.control.loop import Controller
+    from labwright.control.world import Options, World
+    from labwright.domain.lab import Lab
+    from labwright.ports.clock import Clock
+    from labwright.ports.ledger import Lease, Ledger
+    from labwright.ports.provider import Provider
+    from labwright.ports.records import Records
+    from labwright.ports.repo import Repo, ResultsBranch
+
+RESULTS_BRANCH = "lab-results"
 
 
 def open_clock() -> Clock:
@@ -31,16 +37,43 @@ def open_ledger(place: Place, *, read_only: bool = False) -> Ledger:
     return SqlLedger.open(place.ledger, read_only=read_only)
 
 
-def open_repo(place: Place, results_branch: str = "lab-results") -> Repo:
+def open_repo(place: Place, results_branch: str = RESULTS_BRANCH) -> Repo:
     from labwright.adapters.repos.git.mirror import GitRepo
 
     return GitRepo(place.repo, place.mirror, results_branch=results_branch)
 
 
-def open_records(place: Place | None) -> Records:
+def open_records(place: Place | None, *, read_only: bool = False) -> Records:
+    """None: in memory. Raises Unavailable while a controller holds the file."""
     from labwright.adapters.records.duckdb.records import DuckDbRecords
 
-    return DuckDbRecords(place.records if place else None)
+    return DuckDbRecords(place.records if place else None, read_only=read_only)
+
+
+def open_lease(place: Place) -> Lease:
+    from labwright.adapters.lease import FileLease
+
+    return FileLease(place.state, open_clock())
+
+
+def lease_holder(place: Place) -> Mapping[str, Any] | None:
+    """Who runs the controller of this lab: host, pid, since. None when nobody does."""
+    from labwright.adapters.lease import holder
+
+    return holder(place.state)
+
+
+def read_results(repo: str, branch: str = RESULTS_BRANCH, suffix: str = "") -> Iterator[tuple[str, bytes]]:
+    """Files of the results branch of any clone, bare or not, or URL. Raises Refused when it has none."""
+    from labwright.adapters.results import open_results
+
+    return open_results(repo, suffix, branch=branch)
+
+
+def load_results(files: Iterator[tuple[str, bytes]], records: Records) -> Loaded:
+    from labwright.adapters.records.from_results import load
+
+    return load(files, records)
 
 
 def make_results(place: Place, lab: Lab) -> ResultsBranch | None:
@@ -54,6 +87,7 @@ def make_results(place: Place, lab: Lab) -> ResultsBranch | None:
 def make_provider(place: Place, repo: Repo, clock: Clock, name: str, settings: Any) -> Provider | None:
     """None for a type that this version does not have: tasks that name it are refused with its name."""
     from labwright.adapters.providers.local import LocalProvider as Local
+    from labwright.domain.lab import LocalProvider
 
     if not isinstance(settings, LocalProvider):
         return None
@@ -91,6 +125,11 @@ def open_site(place: Place, options: Options) -> Site:
     from labwright.adapters.lease import FileLease
     from labwright.adapters.records.from_results import metrics_parquet
     from labwright.adapters.repos.watch import watch, watch_folder
+    from labwright.control.book import Book
+    from labwright.control.loop import Controller
+    from labwright.control.outbox import Outbox
+    from labwright.control.pages import RecordPages
+    from labwright.control.world import World
 
     clock = open_clock()
     place.state.mkdir(parents=True, exist_ok=True, mode=0o700)
