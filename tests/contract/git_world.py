@@ -10,7 +10,9 @@ from labwright.adapters.repos.git import GitRepo
 from labwright.adapters.results import GitResultsBranch
 
 _CLEAN = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
-_ADA = {f"GIT_{role}_{k}": v for role in ("AUTHOR", "COMMITTER") for k, v in (("NAME", "Ada"), ("EMAIL", "ada@example.org"))}
+_ADA = {
+    f"GIT_{role}_{k}": v for role in ("AUTHOR", "COMMITTER") for k, v in (("NAME", "Ada"), ("EMAIL", "ada@example.org"))
+}
 ENV = {**_CLEAN, **_ADA, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
 
 
@@ -50,7 +52,9 @@ class GitWorld:
         clear: bool = False,
     ) -> str:
         ref = f"refs/heads/{branch}"
-        text = (message + "".join(f"{chr(10) if n else chr(10) * 2}{k}: {v}" for n, (k, v) in enumerate(trailers))).encode()
+        text = (
+            message + "".join(f"{chr(10) if n else chr(10) * 2}{k}: {v}" for n, (k, v) in enumerate(trailers))
+        ).encode()
         old = git(self.remote, "rev-parse", "--verify", "--quiet", ref, check=False)
         head = b"commit %s\ncommitter Ada <ada@example.org> now\ndata %d\n%s\n" % (os.fsencode(ref), len(text), text)
         parts = [head, f"from {old}\n".encode() if old else b"", b"deleteall\n" if clear else b""]

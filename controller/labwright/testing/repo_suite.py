@@ -114,7 +114,8 @@ class RepoSuite:
         paths = sorted(snapshot.entries)
         assert read_at(world.repo, snapshot, *paths) == [path[2:].encode() for path in paths]
         oids = [snapshot.entries[path].oid for path in paths]
-        assert [world.repo.sizes(oids)[oid] for oid in oids] == [len(path) - 2 for path in paths]
+        sizes = world.repo.sizes(oids)
+        assert [sizes[oid] for oid in oids] == [len(path) - 2 for path in paths]
 
     def test_an_iterator_left_half_way_disturbs_no_later_one(self, world: RepoWorld) -> None:
         tip = world.commit({"a": b"1", "b": b"2", "c": b"3"})

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import shutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -61,8 +62,7 @@ class GitRepo:
     def fetch(self) -> Mapping[str, str]:
         source = self._open(fetching=True).source
         if source is None:
-            with self._copying:
-                tips = self._heads.fetch()
+            tips = self._fetch_remote()
         else:
             tips = {name: sha for name, sha in source.tips().items() if name != self._results}
         with self._lock:
@@ -72,6 +72,19 @@ class GitRepo:
                 self._remember(set(tips.values()))
             self._tips = tips
             return dict(tips)
+
+    def _fetch_remote(self) -> Mapping[str, str]:
+        """An empty remote does not tell its object format: a mirror without branches is made again when it guessed wrong."""
+        with self._copying:
+            try:
+                return self._heads.fetch()
+            except Unavailable as error:
+                if "mismatched algorithms" not in error.message or self._heads.seen():
+                    raise
+                self.close()
+                shutil.rmtree(self.mirror)
+                self._open(fetching=True)
+                return self._heads.fetch()
 
     def tips(self) -> Mapping[str, str]:
         """As of the last fetch, of this process or the one before."""
