@@ -16,11 +16,11 @@ def find(name: str, overrides: Mapping[str, str] | None = None) -> str:
 
 @lru_cache
 def _own(name: str) -> str:
+    if name.startswith("/") or ".." in name.split("/"):
+        raise Refused(f"{name!r} cannot be the name of a template")
     package = files("labwright")
-    for root in (
-        package / "_templates",
-        Path(str(package)).parent.parent / "templates",
-    ):  # wheel, then editable install
+    checkout = Path(str(package)).parent.parent / "templates"  # of an editable install
+    for root in (package / "_templates", checkout):
         found = root.joinpath(*name.split("/"))
         if found.is_file():
             return found.read_text(encoding="utf-8")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from jinja2 import StrictUndefined, Template, TemplateError
+from jinja2 import DictLoader, StrictUndefined, Template, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from labwright.domain.errors import Refused
@@ -13,6 +13,7 @@ from labwright.domain.errors import Refused
 
 def _environment() -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
+        loader=DictLoader({}),  # a template includes no other
         undefined=StrictUndefined,
         autoescape=False,  # scripts, not HTML: `sh` quotes
         trim_blocks=True,
@@ -35,7 +36,7 @@ def render(source: str, values: Mapping[str, Any], *, name: str = "template") ->
     that is not there. Values go into shell text through `| sh` only."""
     try:
         return _compiled(source).render(values)
-    except TemplateError as error:
+    except (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         line = getattr(error, "lineno", None)
         where = f"{name}:{line}" if line else name
         raise Refused(f"{where}: {error}", hint="correct the template in the lab repository") from error

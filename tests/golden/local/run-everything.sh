@@ -1,0 +1,156 @@
+#!/usr/bin/env bash
+# Runs one attempt and writes what became of it (docs/spec/job-dir.md). It needs no controller: time limit, grace and the
+# exit record are kept here. bash >= 4.4; builtins wherever they will do, for a job may last milliseconds.
+set -u
+token=lab-abcdefghijkl-1
+dir='/spool/it'"'"'s here/jobs/lab-abcdefghijkl-1'
+ended='/spool/it'"'"'s here/ended'
+grace=10.0
+reason= child= stopping= over= running= phase=setup code=143 signal=
+
+now() { # sets t: seconds since the epoch, with a point whatever the locale
+  t=${EPOCHREALTIME-}
+  [[ $t ]] || t=$(date +%s.%N)
+  t=${t/,/.}
+}
+
+stop() { # the first call counts: TERM to the user's processes, KILL after the grace period
+  [[ $stopping ]] && return
+  stopping=1
+  [[ $reason ]] || { [[ -e $dir/cancel ]] && reason=cancelled; }
+  [[ $child ]] && end_child
+}
+end_child() {
+  set -m
+  (sleep "$grace" && kill -KILL -- "-$child") 2>/dev/null &
+  killer=$!
+  set +m
+  disown "$killer"
+  kill -TERM -- "-$child" 2>/dev/null
+}
+trap 'poked=1; stop' TERM
+trap 'poked=1; [[ $stopping || $over ]] || reason=timeout; stop' USR1
+trap '' HUP INT
+
+# The first act: the claim. noclobber opens with O_EXCL, so of two copies of one token only one goes on.
+read -r stat </proc/self/stat
+read -r _ _ _ session _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ start _ <<<"${stat##*) }"
+read -r boot </proc/sys/kernel/random/boot_id
+key=${LAB_PROVIDER_JOB:--}
+set -o noclobber
+if ! echo "$$ $start $boot $key" >"$dir/claim"; then
+  read -r _ _ _ owner <"$dir/claim"
+  [[ $key != - && $key == "$owner" ]] || exit 0 # a second copy; a requeue of the same provider job goes on
+  echo "$$ $start $boot $key" >|"$dir/claim"
+fi 2>/dev/null
+set +o noclobber
+now
+started=$t
+
+sweep() { # kill what the job left behind in its session
+  kill -KILL -- "-$child" 2>/dev/null
+  [[ $session == "$$" ]] || return
+  local last p s
+  read -r _ _ _ _ last </proc/loadavg
+  # What a short job left has a process id between ours and the newest; the whole of /proc is read only for longer ones.
+  if ((SECONDS < 2 && last > $$ && last - $$ < 500)); then
+    for ((p = $$ + 1; p <= last; p++)); do sweep_one "$p"; done
+  else
+    for p in /proc/[0-9]*; do sweep_one "${p#/proc/}"; done
+  fi
+}
+sweep_one() {
+  local s of
+  { read -r s <"/proc/$1/stat"; } 2>/dev/null || return
+  read -r _ _ _ of _ <<<"${s##*) }"
+  [[ $of == "$$" && $1 != "$$" ]] && kill -KILL "$1" 2>/dev/null
+}
+
+group_lives() { # kill -0 does not do: it counts the dead whose new parent is slow to ask
+  kill -0 -- "-$child" 2>/dev/null || return
+  local p s state of
+  for p in /proc/[0-9]*; do
+    { read -r s <"$p/stat"; } 2>/dev/null || continue
+    read -r state _ of _ <<<"${s##*) }"
+    [[ $of == "$child" && $state != Z ]] && return
+  done
+  return 1
+}
+
+step() { # runs a script in work/ as a process group of its own; sets code and signal
+  local poked=
+  set -m
+  bash -eo pipefail "$1" </dev/null &
+  child=$!
+  set +m
+  [[ $stopping ]] && end_child
+  while :; do
+    poked=
+    wait "$child" 2>"$dir/.died"
+    code=$?
+    [[ $poked ]] || break
+  done
+  [[ $phase == run ]] && over=1
+  # bash names the signal on stderr when there was one (an exit status of 137 alone does not say), but for these three
+  signal=
+  case $code in
+  130 | 141 | 143) signal=$((code - 128)) ;;
+  *) [[ $code -gt 128 && -s $dir/.died ]] && signal=$((code - 128)) ;;
+  esac
+  if [[ $stopping ]]; then # the leader may be gone while others of its group still save their work
+    while kill -0 "$killer" && group_lives; do sleep 0.05; done 2>/dev/null
+    kill -KILL -- "-$killer" 2>/dev/null
+  fi
+  sweep
+  child=
+}
+
+keep() { # what `artifacts:` names, from work/ to artifacts/
+  shopt -s globstar dotglob nullglob
+  local glob found IFS=
+  for glob in '*.pt' 'out/**/*.json' '$(rm -rf ~)'; do
+    found=($glob) # a glob that is a plain name stays one, whether there is such a file or not
+    if ((${#found[@]})) && [[ -e ${found[0]} ]]; then
+      cp -RH --preserve=mode,timestamps --parents -- "${found[@]}" "$dir/artifacts/"
+    else
+      echo "lab: artifacts: nothing matches $glob"
+    fi
+  done
+}
+
+finish() {
+  [[ ${timer-} ]] && kill -KILL -- "-$timer" 2>/dev/null
+  keep
+  [[ -e $dir/oom && $code != 0 ]] && reason=oom
+  now
+  printf '{"token": "%s", "phase": "%s", "code": %d, "signal": %s, "reason": %s, "started": %s, "running": %s, "ended": %s, "node": "%s"}\n' \
+    "$token" "$phase" "$code" "${signal:-null}" "${reason:+\"}${reason:-null}${reason:+\"}" "$started" "${running:-null}" "$t" "$HOSTNAME" \
+    >"$dir/exit.json.tmp"
+  mv -f -- "$dir/exit.json.tmp" "$dir/exit.json"
+  : >"$ended/$token"
+  exit 0
+}
+
+cd -- "$dir/work" || finish
+unset OLDPWD
+[[ -e $dir/cancel || $stopping ]] && { reason=cancelled; finish; }
+set -m
+(sleep 5400.0 && kill -USR1 $$) 2>/dev/null &
+timer=$!
+set +m
+disown "$timer"
+echo "setup $started" >>"$dir/phase"
+environment=/spool/environments/0123456789abcdef
+code=0
+[[ -e $environment/environment.json ]] || step "$dir/environment.sh"
+[[ $code == 0 && ! $stopping ]] || finish
+read -rd '' text <"$environment/environment.json"
+echo "$text" >"$dir/environment.json"
+export VIRTUAL_ENV=$environment PATH="$environment/bin:$PATH"
+step "$dir/setup.sh"
+[[ $code == 0 && ! $stopping ]] || finish
+now
+running=$t phase=run
+echo "run $t" >>"$dir/phase"
+step "$dir/main.sh"
+finish
