@@ -77,13 +77,23 @@ def _is_json(field: Any) -> bool:
 
 
 def _csv(answer: Answer, out: TextIO) -> int:
-    writer = csv.writer(out, lineterminator="\n")
+    writer = csv.writer(_UnixLines(out))
     writer.writerow([_unformulated(name) for name in answer.schema.names])
     rows = 0
     for row in _rows(answer):
         writer.writerow([_cell(value) for value in row])
         rows += 1
     return rows
+
+
+class _UnixLines:
+    """Lines end in LF, and yet a CR in a cell is quoted, which csv does only where CR ends its lines."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def write(self, line: str) -> int:
+        return self._out.write(line.removesuffix("\r\n") + "\n")
 
 
 def _cell(value: Any) -> Any:

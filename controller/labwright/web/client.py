@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from labwright.domain.errors import Refused, Unavailable
 from labwright.ports.records import QueryLimits
-from labwright.web.socket import short_path
+from labwright.web.address import short_path
 
 
 class _Connection(http.client.HTTPConnection):

@@ -9,21 +9,22 @@ The stream's last message may carry metadata: `truncated` after rows beyond the 
 
 import json
 import os
-import socket
 import socketserver
-import stat
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import structlog
 
 from labwright.domain.errors import LabError, Refused, Unavailable
 from labwright.ports.records import Answer, QueryLimits
+from labwright.web.address import clear_stale, short_path
 
 ARROW = "application/vnd.apache.arrow.stream"
 BODY = 1 << 20  # bytes of a request
@@ -46,7 +47,9 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     slots: threading.BoundedSemaphore
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no event."""
+        """A client that went away is no event; anything else is a defect of ours."""
+        if not isinstance(sys.exception(), (ConnectionError, TimeoutError)):
+            structlog.get_logger().exception("socket.request_failed")
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -216,7 +219,7 @@ def serve_socket(
     """Serves in a daemon thread; `at_once` queries run, more wait. Raises Refused when somebody else serves there."""
     path = path.absolute()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _clear(path)
+    clear_stale(path)
     with short_path(path) as address:
         old = os.umask(0o177)
         try:
@@ -226,32 +229,3 @@ def serve_socket(
     path.chmod(0o600)
     server.calls, server.slots = Calls(sql, wake, status), threading.BoundedSemaphore(at_once)
     return Server(path, server)
-
-
-def _clear(path: Path) -> None:
-    """Removes a socket that nobody serves any more; nothing else is ever removed."""
-    try:
-        mode = path.lstat().st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(mode):
-        raise Refused(f"{path} is there and is not a socket.", hint="move it away")
-    with short_path(path) as address, socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(5)
-        with suppress(ConnectionRefusedError, FileNotFoundError):
-            probe.connect(address)
-            raise Refused(f"{path}: a controller answers here already.", hint="stop it first")
-    path.unlink(missing_ok=True)
-
-
-@contextmanager
-def short_path(path: Path) -> Iterator[str]:
-    """A name of this path that fits a socket address (108 bytes), through the open folder where it is too long."""
-    if len(os.fsencode(path)) < 104:
-        yield str(path)
-        return
-    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{folder}/{path.name}"
-    finally:
-        os.close(folder)

@@ -1,7 +1,6 @@
 # ruff: noqa: S608 - names come from schema.py; values go in as Arrow tables
 """Records in DuckDB: one writer, many readers, all in this process."""
 
-import json
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -92,10 +91,10 @@ class DuckDbRecords:
                 self._append_events(batch.events)
                 offsets = [{"token": t, "file": f, "bytes": n} for (t, f), n in batch.offsets.items()]
                 self._upsert(schema.OFFSETS, offsets)
+        except (duckdb.DataError, pa.ArrowException, OverflowError, TypeError) as error:
+            raise Refused(f"The records cannot hold a value: {error}") from error
         except duckdb.Error as error:
             raise Unavailable(f"The records could not be written: {error}", hint="room on the disk?") from error
-        except (pa.ArrowException, OverflowError, TypeError) as error:
-            raise Refused(f"The records cannot hold a value: {error}") from error
 
     def _upsert(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """Rows by key; columns that a row does not name keep their value."""
@@ -203,5 +202,5 @@ def _by_columns(table: Table, rows: Iterable[Mapping[str, Any]]) -> Mapping[tupl
 
 def _param(job: str, name: str, value: Any) -> Mapping[str, Any]:
     number = float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
-    text = value if isinstance(value, str) else json.dumps(schema.finite(value), ensure_ascii=False)
+    text = value if isinstance(value, str) else schema.to_json(value)
     return {"job": job, "name": name, "value": text, "number": number}

@@ -53,20 +53,27 @@ class Table:
 def _plain(value: Any, kind: str) -> Any:
     if value is None or kind not in ("JSON", "VARCHAR"):
         return value
-    if kind == "JSON":
-        return json.dumps(finite(value), ensure_ascii=True, separators=(",", ":"))
-    return str(value).replace("\x00", "�").encode("utf-8", "replace").decode()
+    return to_json(value) if kind == "JSON" else sound(str(value))
 
 
-def finite(value: Any) -> Any:
-    """The same value with NaN and infinities as the texts "NaN" "Infinity" "-Infinity", for which JSON has no number."""
+def to_json(value: Any) -> str:
+    return json.dumps(_jsonable(value), ensure_ascii=False, separators=(",", ":"))
+
+
+def _jsonable(value: Any) -> Any:
+    """NaN and infinities as the texts "NaN" "Infinity" "-Infinity": JSON has no number for them."""
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, Mapping):
-        return {str(key): finite(item) for key, item in value.items()}
+        return {sound(str(key)): _jsonable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [finite(item) for item in value]
-    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+        return [_jsonable(item) for item in value]
+    return value if isinstance(value, (int, float, bool, type(None))) else sound(str(value))
+
+
+def sound(text: str) -> str:
+    """Text that DuckDB takes: no NUL, no half of a character."""
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def _table(name: str, key: str, columns: str) -> Table:
