@@ -1,4 +1,4 @@
-"""YAML in, plain values and positions out; whatever is hostile costs one line."""
+"""YAML in, plain values and positions out; whatever is hostile costs one line (rules R16, R17)."""
 
 import math
 

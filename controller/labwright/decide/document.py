@@ -174,13 +174,13 @@ class _Composer:
     def take(self, event: Any) -> None:
         kind = type(event)
         if kind is ev.ScalarEvent:
-            self._plain(event) if event.anchor or event.tag else None
+            self._refuse_properties(event)
             if type(self._box) is dict and self._key is None:
                 self._take_key(event)
             else:
                 self._place(event, self._scalar(event))
         elif kind is ev.MappingStartEvent or kind is ev.SequenceStartEvent:
-            self._plain(event) if event.anchor or event.tag else None
+            self._refuse_properties(event)
             self._open(event, {} if kind is ev.MappingStartEvent else [])
         elif kind is ev.MappingEndEvent or kind is ev.SequenceEndEvent:
             self._box, self._at = self._stack.pop()
@@ -246,10 +246,13 @@ class _Composer:
         if "\0" in event.value or (not event.value.isascii() and any("\ud800" <= c <= "\udfff" for c in event.value)):
             self._stop(event, "text with a NUL character or half a surrogate pair", "remove the escape")
 
-    def _plain(self, event: Any) -> None:
+    def _refuse_properties(self, event: Any) -> None:
         if event.tag:
             self._stop(event, f"the tag `{event.tag}`: tags are not supported", "remove it")
-        self._stop(event, f"the anchor `&{event.anchor}`: anchors and aliases are not supported", "write the value out")
+        if event.anchor:
+            self._stop(
+                event, f"the anchor `&{event.anchor}`: anchors and aliases are not supported", "write the value out"
+            )
 
     def _note(self, event: Any, message: str, hint: str = "") -> None:
         mark = event.start_mark
