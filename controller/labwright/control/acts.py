@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from labwright.control.intake import Intake, jobs_of, watched
-from labwright.control.world import World
+from labwright.control.world import World, later
 from labwright.decide.identity import Asked
 from labwright.decide.run_plan import run_plan
 from labwright.domain.errors import LabError, Refused
@@ -13,10 +13,14 @@ from labwright.domain.ids import JobId, job_id
 from labwright.domain.job import Act, ActKind, Job
 from labwright.domain.lifecycle import FINAL, State
 
+SECONDS = 1.0  # between looks at the ledger for acts that nobody woke us for
+
 
 class Acts:
     def __init__(self, world: World, intake: Intake) -> None:
         self.world, self.intake = world, intake
+        self.acted = False  # since somebody looked last
+        self._next = world.now()
         self._by_kind: Mapping[ActKind, Callable[[Act, datetime], str]] = {
             ActKind.RUN: self._run,
             ActKind.RERUN: self._rerun,
@@ -30,9 +34,14 @@ class Acts:
     def step(self, now: datetime) -> None:
         """Each act and its answer are one commit: it is carried out once or not at all."""
         ledger = self.world.book.ledger
+        if now < self._next and not self.world.asked.is_set():
+            return
+        self.world.asked.clear()
+        self._next = later(now, SECONDS)
         for act in ledger.acts():
             needs_tree = act.kind in (ActKind.RUN, ActKind.RERUN, ActKind.RETRY)
             if needs_tree and (not self.intake.fetched or self.intake.dirty):
+                self.world.asked.set()
                 continue  # what it names may be in a commit that is not planned yet
             try:
                 with self.world.book.transaction():
@@ -41,6 +50,7 @@ class Acts:
             except LabError as error:
                 answer = f"refused: {error}"
                 ledger.finish_act(act.id, now, answer)
+            self.acted = True
             self.world.log.info("asked", what=str(act.kind), target=act.target, by=act.by, answer=answer)
 
     # run and rerun

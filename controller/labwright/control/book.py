@@ -3,7 +3,7 @@
 Sound because the lease holder's loop is the only writer of jobs and attempts."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -22,11 +22,17 @@ class Book:
         self.dirty: dict[JobId, None] = {}  # jobs whose rows in the records are older than here, in order of change
         self._ended: dict[JobId, Job] = {}  # final jobs that something still looks at
         self._by_state: dict[State, dict[JobId, None]] = {state: {} for state in LIVE}
+        self.unwanted: dict[JobId, None] = {}  # live jobs that somebody wants stopped
+        self.arrived: list[Job] = []  # jobs that became HELD, and jobs that ended, since admission looked last
+        self.ended: list[Job] = []
+        self._changed: dict[tuple[JobId, int], Attempt] = {}  # attempts to write at the end of the turn
+        self._turn: ExitStack | None = None
+        self._begun = False
         self.reload()
 
     def reload(self) -> None:
         jobs = self.ledger.jobs(states=LIVE)
-        self.live = {}
+        self.live, self.unwanted, self.arrived, self.ended = {}, {}, [], []
         for ids in self._by_state.values():
             ids.clear()
         for job in jobs:
@@ -65,16 +71,39 @@ class Book:
         return self.attempts[job_id]
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """One commit for all writes inside. Should it fail, memory is read again from the ledger: it never runs ahead."""
+    def turn(self) -> Iterator[None]:
+        """One commit for all writes inside, begun with the first of them: a turn that changes nothing costs nothing.
+        Should it fail, memory is read again from the ledger: it never runs ahead."""
         try:
-            with self.ledger.transaction():
+            with ExitStack() as stack:
+                self._turn = stack
                 yield
+                self._flush()
         except Exception:
             self.reload()
             raise
+        finally:
+            self._turn, self._begun = None, False
+            self._changed.clear()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Writes inside are one commit: the turn's, or one of their own outside of a turn."""
+        if self._turn is None:
+            with self.turn():
+                self._begin()
+                yield
+        else:
+            self._begin()
+            yield
+
+    def _begin(self) -> None:
+        if self._turn is not None and not self._begun:
+            self._turn.enter_context(self.ledger.transaction())
+            self._begun = True
 
     def insert(self, jobs: Sequence[Job]) -> Sequence[JobId]:
+        self._begin()
         new = set(self.ledger.insert(jobs))
         for job in jobs:
             if job.id in new:
@@ -84,22 +113,35 @@ class Book:
         return [job.id for job in jobs if job.id in new]
 
     def move(self, moves: Sequence[Move]) -> Sequence[Job]:
-        after = self.ledger.move(moves)
+        if not moves:
+            return ()
+        self._begin()
+        after = self.ledger.move([replace(asked, attempt=None) for asked in moves])
         for job, asked in zip(after, moves, strict=True):
             self._keep(job)
             if asked.attempt is not None:
-                self._keep_attempt(asked.attempt)
+                self.put_attempts([asked.attempt])
         return after
 
     def amend(self, job: Job, **changes: Any) -> Job:
+        self._begin()
         after = self.ledger.amend(job, **changes)
         self._keep(after)
         return after
 
     def put_attempts(self, attempts: Sequence[Attempt]) -> None:
-        self.ledger.put_attempts(attempts)
+        """Written at the turn's end, each in its newest form; memory has them at once."""
         for attempt in attempts:
+            self._changed[attempt.job, attempt.n] = attempt
             self._keep_attempt(attempt)
+        if self._turn is None:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._changed:
+            self._begin()
+            self.ledger.put_attempts(list(self._changed.values()))
+            self._changed.clear()
 
     def change_attempt(self, attempt: Attempt, **changes: Any) -> Attempt:
         after = replace(attempt, **changes)
@@ -120,9 +162,15 @@ class Book:
         if job.state in LIVE:
             self.live[job.id] = job
             self._by_state[job.state][job.id] = None
+            if job.stop_asked:
+                self.unwanted[job.id] = None
+            if job.state is State.HELD and (before is None or before.state is not State.HELD):
+                self.arrived.append(job)
         else:
             self.live.pop(job.id, None)
+            self.unwanted.pop(job.id, None)
             self._ended[job.id] = job
+            self.ended.append(job)
         self.dirty[job.id] = None
 
     def _keep_attempt(self, attempt: Attempt) -> None:

@@ -61,11 +61,13 @@ class Gatherer:
         self.offsets: dict[Token, dict[str, int]] = {}
         self.progress: dict[JobId, float] = {}
         self.notes: list[Batch] = []  # rows of plans, commits and acts, written with the next call
-        self._next = world.now()
-        self._recover()
+        self._next = self._earliest = world.now()
+        self.recover()
 
-    def _recover(self) -> None:
+    def recover(self) -> None:
+        """Read on from where the records end: they were written together with their offsets."""
         book = self.world.book
+        self.offsets.clear()
         flying = [a for attempts in book.attempts.values() for a in attempts[-1:] if a.outcome is None]
         tokens = [a.token for a in (*flying, *book.unpublished.values())]
         for (token, file), at in self.world.records.offsets(tokens).items():
@@ -82,7 +84,10 @@ class Gatherer:
             return None  # its end wakes the loop
         if "records" in world.alarms.on and now < self._next:
             return self._next
+        if over and now < self._earliest and len(over) < ROWS:
+            return self._earliest  # many jobs end: take them up together
         self._next = later(now, world.options.gather_seconds)
+        self._earliest = later(now, world.options.batch_seconds)
         notes, self.notes = self.notes, []
         waiting = {target.job.id for target in over}
         rows = [self._rows(job) for job in self._dirty() if job.id not in waiting]

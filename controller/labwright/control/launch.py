@@ -37,11 +37,13 @@ class Launcher:
         self._unsettled: dict[JobId, _Unsettled] = {}
         self._queue: list[Job] = []
         self._queue_is_old = True
-        self._recover()
+        self._gates_moved = True  # every HELD job is to be looked at again
+        self.recover()
 
-    def _recover(self) -> None:
-        """After a restart: an intent without a handle may have been carried out or not."""
+    def recover(self) -> None:
+        """After a start: an intent without a handle may have been carried out or not."""
         now = self.world.now()
+        self._unsettled, self._queue_is_old, self._gates_moved = {}, True, True
         for attempts in self.world.book.attempts.values():
             newest = attempts[-1] if attempts else None
             if newest is not None and newest.handle is None and newest.outcome is None:
@@ -66,7 +68,7 @@ class Launcher:
 
     def _admit(self, now: datetime) -> None:
         book = self.world.book
-        held = [job for job in book.in_state(State.HELD) if not job.stop_asked]
+        held = self._to_look_at()
         moves, reasons = [], []
         for verdict in admit(held, self._gates(held)) if held else ():
             if verdict.admitted:
@@ -79,6 +81,25 @@ class Launcher:
                 for verdict in reasons:
                     book.amend(verdict.job, reason=verdict.reason)
             self._queue_is_old = self._queue_is_old or bool(moves)
+
+    def gates_moved(self) -> None:
+        """A human acted: every HELD job is to be looked at again."""
+        self._gates_moved = True
+
+    def _to_look_at(self) -> list[Job]:
+        """HELD jobs whose gates may have opened: new ones, those that wait for what just ended, or all of them."""
+        book = self.world.book
+        arrived, ended, book.arrived, book.ended = book.arrived, book.ended, [], []
+        everyone = self._gates_moved or any(job.generation for job in ended)  # a rerun may stand in for what was pinned
+        self._gates_moved = False
+        if everyone:
+            found = list(book.in_state(State.HELD))
+        else:
+            over = {job.id for job in ended}
+            found = [job for old in arrived if (job := book.live.get(old.id)) and job.state is State.HELD]
+            if over and book.count(State.HELD):
+                found += [job for job in book.in_state(State.HELD) if not over.isdisjoint(job.needs)]
+        return [job for job in {job.id: job for job in found}.values() if not job.stop_asked] if found else []
 
     def _gates(self, held: Sequence[Job]) -> Gates:
         book, ledger = self.world.book, self.world.book.ledger

@@ -14,7 +14,8 @@ from labwright.control.logs import Logs
 from labwright.control.observe import Observer
 from labwright.control.outbox import Outbox
 from labwright.control.publish import Pages, Publisher
-from labwright.control.world import World
+from labwright.control.world import World, later
+from labwright.domain.errors import LabError
 from labwright.domain.job import Held
 from labwright.domain.lifecycle import AT_PROVIDER, State
 
@@ -33,20 +34,43 @@ class Controller:
         self.gatherer = Gatherer(world, contents, logs, Finisher(world, outbox, logs, to_parquet))
         self.publisher = Publisher(world, outbox, pages)
 
-    def tick(self) -> datetime | None:
-        """One turn; when the next is due at the latest, None when nothing is waiting for time to pass."""
-        now = self.world.now()
+    def turn(self) -> datetime | None:
+        """Look, decide, write, act: everything decided is one commit, and only then do its calls go off. When the next turn
+        is due at the latest; None when nothing is waiting for time to pass."""
+        world, now = self.world, self.world.now()
+        try:
+            with world.book.turn():
+                due = self._steps(now)
+        except (LabError, OSError) as error:
+            world.calls.drop()
+            self._recover()
+            world.alarms.raise_("ledger", f"{error}; running jobs go on, nothing new is launched")
+            return later(now, getattr(error, "retry_in", 5.0))
+        world.alarms.clear("ledger")
+        world.calls.launch()
+        return due
+
+    def _steps(self, now: datetime) -> datetime | None:
         self.world.calls.settle()
         dues = [self.intake.step(now)]
         self.acts.step(now)
+        if self.acts.acted:
+            self.acts.acted = False
+            self.launcher.gates_moved()
         dues += [part.step(now) for part in (self.launcher, self.observer, self.gatherer, self.publisher)]
         return min((due for due in dues if due is not None), default=None)
+
+    def _recover(self) -> None:
+        """The turn was not written: whatever the parts remember of it is read again."""
+        self.intake.dirty = True
+        self.launcher.recover()
+        self.gatherer.recover()
 
     def run(self, *, once: bool = False) -> None:
         """Until `stop`; with `once`, until nothing is left to do and every job that can run has ended."""
         world = self.world
         while not self.stopping:
-            due = self.tick()
+            due = self.turn()
             if once and self.idle():
                 return
             wait = LONGEST_SLEEP if due is None else min(LONGEST_SLEEP, (due - world.now()).total_seconds())

@@ -98,9 +98,8 @@ class Observer:
         attempts = [d.attempt for d in decisions if d.attempt is not None and d.move is None]
         if not moves and not attempts:
             return
-        with book.transaction():
-            after = book.move(moves)
-            book.put_attempts(attempts)
+        after = book.move(moves)
+        book.put_attempts(attempts)
         if any(job.state is State.QUEUED for job in after):
             self.launcher.requeued()
         for move in moves:
@@ -108,9 +107,7 @@ class Observer:
 
     def _stop_unsubmitted(self, now: datetime) -> None:
         """Jobs that nobody wants any more and that are nowhere yet."""
-        stopped = [
-            decision
-            for job in self.world.book.in_state(State.HELD, State.QUEUED)
-            if job.stop_asked and (decision := self._decide(job, None, now)).move is not None
-        ]
-        self._carry_out(stopped)
+        book = self.world.book
+        unwanted = [book.live[job_id] for job_id in book.unwanted]
+        decisions = [self._decide(job, None, now) for job in unwanted if job.state in (State.HELD, State.QUEUED)]
+        self._carry_out([decision for decision in decisions if decision.move is not None])

@@ -27,7 +27,7 @@ class Publisher:
 
     def step(self, now: datetime) -> datetime | None:
         ready = self.ready()
-        if not ready or self.world.calls.busy("publish"):
+        if not ready or self.world.calls.busy("publish") or self.world.calls.busy("outbox"):
             return None
         if self.world.results is None:
             self._published(ready)
@@ -62,10 +62,12 @@ class Publisher:
             for attempt in attempts:
                 newest = next(a for a in book.attempts_of(attempt.job) if a.n == attempt.n)
                 book.change_attempt(newest, published=True)
+        # not before the ledger has it: a crash in between publishes the same files once more
+        self.world.calls.start("outbox", partial(self._drop, attempts), lambda _: self._forget(), self._failed)
+
+    def _drop(self, attempts: Sequence[Attempt]) -> None:
         for attempt in attempts:
-            if self.world.results is not None:
-                self.outbox.drop(attempt.job)
-        self._forget()
+            self.outbox.drop(attempt.job)
 
     def _forget(self) -> None:
         book = self.world.book

@@ -10,10 +10,11 @@ from labwright.decide.identity import Reader
 from labwright.decide.parse import parse_task
 from labwright.decide.tree_rules import check_tree
 from labwright.domain.bundle import Bundle
-from labwright.domain.errors import Invalid, Problem, Refused
+from labwright.domain.errors import Invalid, Problem
 from labwright.domain.snapshot import Entry
 from labwright.domain.task import Task
 from labwright.ports.ledger import Ledger
+from labwright.ports.provider import Provider
 from labwright.ports.repo import Repo
 
 LARGEST = 256 << 10
@@ -26,6 +27,7 @@ class Parsed:
     def __init__(self, repo: Repo, ledger: Ledger | None = None) -> None:
         self._repo, self._ledger = repo, ledger
         self._texts: dict[str, str] = dict(ledger.parsed()) if ledger else {}
+        self._links: dict[str, Links | None] = {}
 
     def learn(self, files: Iterable[TaskFile]) -> None:
         """Read and parse those that are not known yet, and remember them."""
@@ -59,15 +61,18 @@ class Parsed:
         return Task.from_json(text)
 
     def links(self, tree: Tree) -> Mapping[str, Links]:
-        """Of the tasks that have inputs or needs. Defaults are left out of the texts, so a look at the text is enough."""
-        linked = {}
-        for name, file in tree.tasks.items():
-            text = self._texts[file.oid]
+        """Of the tasks that have inputs or needs."""
+        return {name: link for name, file in tree.tasks.items() if (link := self._link(file)) is not None}
+
+    def _link(self, file: TaskFile) -> Links | None:
+        """Looked up once a blob. A text names only what is not a default, so most need no more than a look at it."""
+        if file.oid not in self._links:
+            text, link = self._texts[file.oid], None
             if '"inputs":' in text or '"needs":' in text:
                 task = self.task(file)
-                if isinstance(task, Task):
-                    linked[name] = Links(task.inputs, task.needs)
-        return linked
+                link = Links(task.inputs, task.needs) if isinstance(task, Task) else None
+            self._links[file.oid] = link
+        return self._links[file.oid]
 
 
 def reader(repo: Repo, parsed: Parsed, refuse: Callable[[str, Task], Sequence[str]]) -> Reader:
@@ -88,17 +93,13 @@ def reader(repo: Repo, parsed: Parsed, refuse: Callable[[str, Task], Sequence[st
     return Reader(parsed.task, locate, check, refuse)
 
 
-def refuse_by(providers: Mapping[str, object]) -> Callable[[str, Task], Sequence[str]]:
+def refuse_by(providers: Mapping[str, Provider]) -> Callable[[str, Task], Sequence[str]]:
     """A provider's own word on what it cannot honour; nothing for one that is not there (choose_provider says that)."""
 
     def refuse(name: str, task: Task) -> Sequence[str]:
         provider = providers.get(name)
         if provider is None:
             return [f"provider `{name}` is not available in this version of Labwright"]
-        sentences: Sequence[str] = provider.refuse(task)  # type: ignore[attr-defined]
-        return sentences
+        return provider.refuse(task)
 
     return refuse
-
-
-__all__ = ["LARGEST", "Parsed", "Refused", "reader", "refuse_by"]

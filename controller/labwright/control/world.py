@@ -29,6 +29,7 @@ class Options:
     watched: bool = False  # something wakes the loop when the repository changes: polling is only the net below
     observe_seconds: float = 1.0
     gather_seconds: float = 0.5
+    batch_seconds: float = 0.2  # the least time between two writes of ended jobs to the records
     publish_seconds: float = 1.0  # the least time between two commits on the results branch
     lost_after: float = 120.0
 
@@ -62,6 +63,7 @@ class World:
     options: Options = Options()
     wake: threading.Event = field(default_factory=threading.Event)
     nudged: threading.Event = field(default_factory=threading.Event)  # some job may have ended: observe now
+    asked: threading.Event = field(default_factory=threading.Event)  # somebody put an act into the ledger
     pushed: threading.Event = field(default_factory=threading.Event)  # the repository may have changed: fetch now
     lab: Lab | None = None  # None until a lab.yaml (or its absence) was read once
     providers: dict[str, Provider] = field(default_factory=dict)
@@ -79,6 +81,7 @@ class World:
         """From any thread: look at the world again, at once."""
         if pushed:
             self.pushed.set()
+            self.asked.set()
         if ended:
             self.nudged.set()
         self.wake.set()

@@ -172,8 +172,13 @@ class Task(Form):
         return value
 
     def to_json(self) -> str:
-        """What `from_json` makes an equal Task of; the ledger keeps it."""
-        return self.model_dump_json(by_alias=True)
+        """What `from_json` makes an equal Task of; the ledger keeps it. Fields that are as they would be are left out."""
+        plain = {
+            n
+            for n, f in type(self).model_fields.items()
+            if getattr(self, n) == f.get_default(call_default_factory=True)
+        }
+        return self.model_dump_json(by_alias=True, exclude=plain)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
