@@ -41,7 +41,7 @@ def job_row(
     return {
         **_identity(job.id, job.task, job.generation, job.trial, str(job.work)),
         "state": str(job.state),
-        "reason": job.reason,
+        "reason": job.reason or None,
         **_scores(scores or {}, metric, metrics or {}),
         "lower_is_better": task.sweeps.lower_is_better if task.sweeps else True,
         "params": dict(job.parameters),
@@ -65,7 +65,7 @@ def rows_of(manifest: Manifest) -> Batch:
     row = {
         **_identity(manifest.job, manifest.task, manifest.generation, manifest.trial, manifest.work_digest),
         "state": manifest.state,
-        "reason": manifest.reason,
+        "reason": manifest.reason or None,
         **_scores(manifest.score, manifest.sweep_metric, manifest.metrics),
         "lower_is_better": manifest.lower_is_better,
         "params": dict(manifest.parameters),
@@ -151,7 +151,7 @@ def _identity(job: str, task: str, generation: int, trial: int, work: str) -> di
 
 
 def _origin(commit: str, branch: str, author: str, plan: str | None, created: datetime) -> dict[str, Any]:
-    return {"commit": commit, "branch": branch, "author": author, "plan": plan or None, "created": created}
+    return {"commit": commit, "branch": branch, "author": author or None, "plan": plan or None, "created": created}
 
 
 def _scores(scores: Mapping[str, float], metric: str, metrics: Mapping[str, MetricSummary]) -> dict[str, Any]:
