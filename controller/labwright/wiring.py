@@ -4,7 +4,10 @@ looks starts at once."""
 from __future__ import annotations
 
 import importlib.util
+import os
+import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +44,37 @@ def open_repo(place: Place, results_branch: str = RESULTS_BRANCH) -> Repo:
     from labwright.adapters.repos.git.mirror import GitRepo
 
     return GitRepo(place.repo, place.mirror, results_branch=results_branch)
+
+
+@contextmanager
+def reading(place: Place) -> Iterator[Repo]:
+    """The repository for a look: a local one where it lies, another out of the controller's mirror as of its last fetch (or
+    fetched for this once). Nothing is written into the state."""
+    from labwright.adapters.repos.git.mirror import GitRepo
+
+    known = is_url(place.repo) and place.mirror.exists()
+    with tempfile.TemporaryDirectory(prefix="lab-") as folder:
+        mirror = place.mirror if known else Path(folder) / "mirror.git"
+        repo = GitRepo(place.repo, mirror, settle_after=None)
+        try:
+            if not known:
+                repo.fetch()
+            yield repo
+        finally:
+            repo.close()
+
+
+def read_template(name: str) -> str:
+    from labwright.adapters import templates
+
+    return templates.find(name)
+
+
+def init_files() -> Mapping[str, bytes]:
+    """What `lab init` puts into a new lab, by path."""
+    from labwright.adapters import templates
+
+    return templates.find_all("init")
 
 
 def open_records(place: Place | None, *, read_only: bool = False) -> Records:
@@ -92,6 +126,17 @@ def make_provider(place: Place, repo: Repo, clock: Clock, name: str, settings: A
     if not isinstance(settings, LocalProvider):
         return None
     return Local(name, place.spool(name), settings, repo.read, clock, sdk=sdk_folder())
+
+
+@contextmanager
+def judges(place: Place, repo: Repo, lab: Lab) -> Iterator[Mapping[str, Provider]]:
+    """The lab's providers as far as it takes to ask what they cannot honour. Their folders are thrown away again; they lie on
+    the state's own file system, so that its size is judged by what the controller will have."""
+    above = next(folder for folder in (place.state, *place.state.parents) if folder.is_dir())
+    with tempfile.TemporaryDirectory(prefix=".lab-", dir=above if os.access(above, os.W_OK) else None) as folder:
+        there, clock = Place(place.repo, Path(folder)), open_clock()
+        made = {name: make_provider(there, repo, clock, name, settings) for name, settings in lab.providers.items()}
+        yield {name: provider for name, provider in made.items() if provider is not None}
 
 
 def sdk_folder() -> Path | None:

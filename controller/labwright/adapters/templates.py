@@ -14,14 +14,25 @@ def find(name: str, overrides: Mapping[str, str] | None = None) -> str:
     return overrides[name] if overrides and name in overrides else _own(name)
 
 
+def find_all(folder: str) -> Mapping[str, bytes]:
+    """Every file of a folder of the package's own templates, by its path below that folder."""
+    for root in _roots():
+        top = root / folder
+        if top.is_dir():
+            return {str(file.relative_to(top)): file.read_bytes() for file in sorted(top.rglob("*")) if file.is_file()}
+    raise Refused(f"there is no template {folder}", hint="reinstall Labwright")
+
+
 @lru_cache
 def _own(name: str) -> str:
-    if name.startswith("/") or ".." in name.split("/"):
-        raise Refused(f"{name!r} cannot be the name of a template")
-    package = files("labwright")
-    checkout = Path(str(package)).parent.parent / "templates"  # of an editable install
-    for root in (package / "_templates", checkout):
+    for root in _roots():
         found = root.joinpath(*name.split("/"))
         if found.is_file():
             return found.read_text(encoding="utf-8")
     raise Refused(f"there is no template {name}", hint="reinstall Labwright, or add it to the lab repository")
+
+
+def _roots() -> tuple[Path, ...]:
+    """Of a wheel, then of an editable install."""
+    package = Path(str(files("labwright")))
+    return package / "_templates", package.parent.parent / "templates"
