@@ -12,6 +12,9 @@ from time import sleep, time_ns
 from lab._place import job_dir, rank
 from lab._warn import warn
 
+_HIGH = (
+    100  # were it closed and its number given to a file of the script, events would go there: new files get low numbers
+)
 _fd = -1
 _looked_at = ""  # the file whose end was seen to: not again after a fork, when siblings write to it
 _torn = False  # the file's last line is unfinished: the next write starts with a line end
@@ -25,15 +28,19 @@ def append(lines: bytes) -> None:
             _fd = _open()
         if _torn:
             lines = b"\n" + lines
-        written = write(_fd, lines)
+        try:
+            written = write(_fd, lines)
+        except OSError as problem:
+            if problem.errno != 9:  # EBADF: someone closed it, as daemons do
+                raise
+            _fd = _open()
+            written = write(_fd, lines)
         if written == len(lines):
             _torn = False
         else:
             _torn = _torn or written > 0
             raise OSError(28, "No space left on device")
     except Exception as problem:
-        if isinstance(problem, OSError) and problem.errno == 9:  # EBADF: someone closed it; open it anew next time
-            _fd = -1
         warn(f"events are not recorded ({problem}); training goes on", f"append{type(problem).__name__}")
 
 
@@ -67,10 +74,14 @@ def attach() -> None:
 
 def _open() -> int:
     global _torn, _looked_at
+    import fcntl
+
     folder, number = job_dir(), rank()
     os.makedirs(folder, exist_ok=True)
     path = os.path.join(folder, f"events.{number}.jsonl" if number else "events.jsonl")
-    fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    low = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+    fd = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, _HIGH)
+    os.close(low)
     _torn = path != _looked_at and _ends_torn(fd)
     _looked_at = path
     return fd

@@ -14,14 +14,11 @@ if TYPE_CHECKING:
 
 TEMPORARY = ".tmp-"  # names of files under way begin so; readers skip them
 _CHUNK = 1 << 20
-_made = 0
 
 
 def temporary(folder: str) -> str:
     """A name in `folder` that nothing else uses."""
-    global _made
-    _made += 1
-    return os.path.join(folder, f"{TEMPORARY}{rank()}-{os.getpid()}-{_made}")
+    return os.path.join(folder, f"{TEMPORARY}{rank()}-{os.getpid()}-{os.urandom(4).hex()}")
 
 
 def sweep(folder: str) -> None:

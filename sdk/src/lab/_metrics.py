@@ -33,7 +33,9 @@ def log(data: Mapping[str, Any] | str, step: int | None = None) -> None:
     try:
         parts = ""
         for name, value in data.items():  # type: ignore[union-attr]  # text has no items: the general road
-            if type(value) not in _PLAIN or not -_MOST <= value <= _MOST:
+            if type(value) not in _PLAIN:
+                value = number(value)
+            if not -_MOST <= value <= _MOST:
                 raise _NotPlainError
             parts += f"{_keys[name]}{value!r}"
         now = str(time_ns())
@@ -73,7 +75,7 @@ def update_progress(progress: float, metrics: Mapping[str, object] | None = None
     append(text)
 
 
-@recording(nothing)
+@recording(nothing, "log")
 def _log_any(data: object, step: object) -> None:
     """The road of all that is not a dict of plain numbers."""
     if hasattr(data, "items"):

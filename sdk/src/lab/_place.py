@@ -35,7 +35,7 @@ def sub_dir(name: str) -> str:
 def _local() -> str:
     """Make `./.lab/<run>`, tell the processes that this one starts, and say so once."""
     root = os.path.abspath(".lab")
-    path = os.path.join(root, os.path.basename(os.environ.get("LAB_RUN", "")) or _run_name())
+    path = os.path.join(root, os.path.basename(os.environ.get("LAB_RUN", "")).lstrip(".") or _run_name())
     os.makedirs(path, exist_ok=True)
     ignore = os.path.join(root, ".gitignore")
     if not os.path.exists(ignore):

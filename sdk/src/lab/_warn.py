@@ -33,8 +33,8 @@ def warn(text: str, about: str = "") -> None:
     say(text)
 
 
-def recording(failed: Callable[[], F]) -> Callable[[Callable[P, R]], Callable[P, R | F]]:
-    """Decorate a function that records: what goes wrong inside is warned of, and `failed()` is returned.
+def recording(failed: Callable[[], F], name: str = "") -> Callable[[Callable[P, R]], Callable[P, R | F]]:
+    """Decorate a function that records: what goes wrong inside is warned of (as of `name`), and `failed()` is returned.
 
     Raises only the TypeError of a call that does not fit the signature: that is the script's mistake, met at its first run.
     """
@@ -48,9 +48,8 @@ def recording(failed: Callable[[], F]) -> Callable[[Callable[P, R]], Callable[P,
                 if isinstance(problem, TypeError) and trace is not None and trace.tb_next is None:
                     raise  # never entered `function`
                 told = f"{type(problem).__name__}: {problem}" if not isinstance(problem, OSError) else str(problem)
-                warn(
-                    f"{function.__name__} did not record ({told}); training goes on", f"{function.__name__}{told[:60]}"
-                )
+                who = name or function.__name__
+                warn(f"{who} did not record ({told}); training goes on", who + told[:60])
                 return failed()
 
         return dress(safe, function)
