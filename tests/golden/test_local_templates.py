@@ -16,6 +16,7 @@ RUN: dict[str, Any] = {
     "job_dir": "/spool/it's here/jobs/lab-abcdefghijkl-1",
     "ended_dir": "/spool/it's here/ended",
     "grace": 10.0,
+    "path": "/usr/bin:/bin",
     "limit": None,
     "setup": False,
     "environment": None,

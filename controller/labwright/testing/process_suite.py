@@ -102,7 +102,7 @@ class DataSuite:
 
     def test_a_secret_reaches_the_job_and_no_file_log_or_argv(self, bench: Bench, tmp_path: Path) -> None:
         check = (
-            'all=$(cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\\0" " "); [[ $all != *"$LAB_SECRET_TOKEN"* ]]; '
+            'all=$(cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\\0" " ") || :; [[ $all != *"$LAB_SECRET_TOKEN"* ]]; '
             'for v in "$FROM_ENV" "$LAB_PARAM_KEY" "{{ secret.TOKEN }}"; do [[ $v == "$LAB_SECRET_TOKEN" ]]; done; '
             "[[ ${#LAB_SECRET_TOKEN} == " + str(len(SECRET)) + " ]]; echo begun; sleep 0.3"
         )
@@ -178,6 +178,29 @@ class EndSuite:
         killed, said = bench.outcome(Script("kill -9 -$$")), bench.outcome(leaves(137))
         assert (killed.outcome, killed.exit_code, killed.signal) == (Outcome.ERROR, 137, 9)
         assert (said.outcome, said.exit_code, said.signal) == (Outcome.ERROR, 137, None)
+
+    def test_signals_act_in_a_job_as_they_do_anywhere(self, bench: Bench) -> None:
+        assert bench.outcome(Script("kill -INT $$; echo on")).signal == 2
+        assert bench.outcome(Script("trap 'exit 7' INT HUP; kill -HUP $$; sleep 1")).exit_code == 7
+
+    def test_variables_of_the_task_do_not_touch_what_runs_it(self, bench: Bench) -> None:
+        odd = {
+            "PATH": "/nowhere",
+            "HOSTNAME": 'a"b',
+            "BASH_ENV": "/nowhere",
+            "POSIXLY_CORRECT": "1",
+            "TMOUT": "1",
+            "LC_ALL": "C",
+        }
+        seen = bench.outcome(Script("echo $PATH; exit 5"), task={"envs": odd, "timeout": 60, "artifacts": ["*.x"]})
+        assert (seen.outcome, seen.exit_code) == (Outcome.ERROR, 5)
+        assert '"' not in seen.node
+
+    def test_what_setup_starts_is_there_for_run(self, bench: Bench) -> None:
+        script = Script("read -r x <pipe; echo $x", setup="mkfifo pipe; (echo served >pipe) &")
+        handle = bench.submit(script)
+        assert bench.ended(handle).outcome is Outcome.OK
+        assert bench.log(handle) == b"served\n"
 
     def test_a_failing_command_in_the_middle_ends_the_job(self, bench: Bench) -> None:
         assert bench.outcome(Script("false\necho on")).exit_code == 1

@@ -140,7 +140,15 @@ class Bench:
         return answer
 
     def until_logged(self, handle: Handle, text: bytes = b"begun\n") -> None:
-        self.wait(lambda: True if text in self.log(handle) else None, f"{text!r} in the log of {handle}")
+        def there() -> bool | None:
+            over = self.see(handle).phase is Phase.ENDED
+            if text in (log := self.log(handle)):
+                return True
+            if over:
+                raise AssertionError(f"{handle} ended without saying {text!r}: {log!r}")
+            return None
+
+        self.wait(there, f"{text!r} in the log of {handle}")
 
     def log(self, handle: Handle) -> bytes:
         return self.stream(handle, "log.txt")

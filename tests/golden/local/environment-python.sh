@@ -5,8 +5,8 @@ final=/spool/environments/0123456789abcdef
 python=3.11
 exec {lock}>>"$final.lock"
 flock "$lock"
-[[ ! -e $final/environment.json ]] || exit 0
-rm -rf -- "$final".building.*
+[[ ! -e $final/environment.json || ! -x $final/bin/python ]] || exit 0
+rm -rf -- "$final" "$final".building.* # what a killed build left, or one whose Python was removed from the machine
 building=$final.building.$$
 trap 'rm -rf -- "$building"' EXIT
 echo "lab: building the environment 0123456789ab (Python $python)"

@@ -6,6 +6,7 @@ token=lab-abcdefghijkl-1
 dir='/spool/it'"'"'s here/jobs/lab-abcdefghijkl-1'
 ended='/spool/it'"'"'s here/ended'
 grace=10.0
+job_path=$PATH PATH=/usr/bin:/bin # the task may set PATH as it likes: the wrapper's own tools are the controller's
 reason= child= stopping= over= running= phase=setup code=143 signal=
 
 now() { # sets t: seconds since the epoch, with a point whatever the locale
@@ -15,7 +16,7 @@ now() { # sets t: seconds since the epoch, with a point whatever the locale
 }
 
 stop() { # the first call counts: TERM to the user's processes, KILL after the grace period
-  [[ $stopping ]] && return
+  [[ $stopping || $over ]] && return
   stopping=1
   [[ $reason ]] || { [[ -e $dir/cancel ]] && reason=cancelled; }
   [[ $child ]] && end_child
@@ -30,12 +31,13 @@ end_child() {
 }
 trap 'poked=1; stop' TERM
 trap 'poked=1; [[ $stopping || $over ]] || reason=timeout; stop' USR1
-trap '' HUP INT
+trap 'poked=1' HUP INT # not ignored: what is ignored here would be ignored in the job
 
 # The first act: the claim. noclobber opens with O_EXCL, so of two copies of one token only one goes on.
 read -r stat </proc/self/stat
 read -r _ _ _ session _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ start _ <<<"${stat##*) }"
 read -r boot </proc/sys/kernel/random/boot_id
+read -r node </proc/sys/kernel/hostname
 key=${LAB_PROVIDER_JOB:--}
 set -o noclobber
 if ! echo "$$ $start $boot $key" >"$dir/claim"; then
@@ -48,7 +50,7 @@ now
 started=$t
 
 sweep() { # kill what the job left behind in its session
-  kill -KILL -- "-$child" 2>/dev/null
+  [[ $child ]] && kill -KILL -- "-$child" 2>/dev/null
   [[ $session == "$$" ]] || return
   local last p s
   read -r _ _ _ _ last </proc/loadavg
@@ -80,13 +82,13 @@ group_lives() { # kill -0 does not do: it counts the dead whose new parent is sl
 step() { # runs a script in work/ as a process group of its own; sets code and signal
   local poked=
   set -m
-  bash -eo pipefail "$1" </dev/null &
+  PATH=$job_path "$BASH" -eo pipefail "$1" </dev/null {died}>&- &
   child=$!
   set +m
   [[ $stopping ]] && end_child
   while :; do
     poked=
-    wait "$child" 2>"$dir/.died"
+    wait "$child" 2>&"$died"
     code=$?
     [[ $poked ]] || break
   done
@@ -97,12 +99,10 @@ step() { # runs a script in work/ as a process group of its own; sets code and s
   130 | 141 | 143) signal=$((code - 128)) ;;
   *) [[ $code -gt 128 && -s $dir/.died ]] && signal=$((code - 128)) ;;
   esac
-  if [[ $stopping ]]; then # the leader may be gone while others of its group still save their work
+  if [[ ${killer-} ]]; then # the leader may be gone while others of its group still save their work
     while kill -0 "$killer" && group_lives; do sleep 0.05; done 2>/dev/null
     kill -KILL -- "-$killer" 2>/dev/null
   fi
-  sweep
-  child=
 }
 
 keep() { # what `artifacts:` names, from work/ to artifacts/
@@ -118,35 +118,44 @@ keep() { # what `artifacts:` names, from work/ to artifacts/
   done
 }
 
+write_exit() {
+  printf '{"token": "%s", "phase": "%s", "code": %d, "signal": %s, "reason": %s, "started": %s, "running": %s, "ended": %s, "node": "%s"}\n' \
+    "$token" "$phase" "$code" "${signal:-null}" "${reason:+\"}${reason:-null}${reason:+\"}" "$started" "${running:-null}" "$t" "$node" \
+    >"$dir/exit.json.tmp"
+}
+
 finish() {
+  over=1
   [[ ${timer-} ]] && kill -KILL -- "-$timer" 2>/dev/null
+  sweep
   keep
   [[ -e $dir/oom && $code != 0 ]] && reason=oom
   now
-  printf '{"token": "%s", "phase": "%s", "code": %d, "signal": %s, "reason": %s, "started": %s, "running": %s, "ended": %s, "node": "%s"}\n' \
-    "$token" "$phase" "$code" "${signal:-null}" "${reason:+\"}${reason:-null}${reason:+\"}" "$started" "${running:-null}" "$t" "$HOSTNAME" \
-    >"$dir/exit.json.tmp"
-  mv -f -- "$dir/exit.json.tmp" "$dir/exit.json"
+  for ((n = 0; n < 600; n++)); do # a disk that is full may have room again: an end without a record would count as a crash
+    write_exit && mv -f -- "$dir/exit.json.tmp" "$dir/exit.json" && break
+    sleep 1
+  done 2>/dev/null
   : >"$ended/$token"
   exit 0
 }
 
-cd -- "$dir/work" || finish
+exec {died}>"$dir/.died" && cd -- "$dir/work" || { code=1; finish; }
 unset OLDPWD
 [[ -e $dir/cancel || $stopping ]] && { reason=cancelled; finish; }
 set -m
-(sleep 5400.0 && kill -USR1 $$) 2>/dev/null &
+(sleep 5400.0 && read -r s </proc/$$/stat && [[ $s == *" $start "* ]] && kill -USR1 $$) 2>/dev/null &
 timer=$!
 set +m
 disown "$timer"
 echo "setup $started" >>"$dir/phase"
 environment=/spool/environments/0123456789abcdef
 code=0
-[[ -e $environment/environment.json ]] || step "$dir/environment.sh"
+[[ -e $environment/environment.json && -x $environment/bin/python ]] || step "$dir/environment.sh"
 [[ $code == 0 && ! $stopping ]] || finish
 read -rd '' text <"$environment/environment.json"
 echo "$text" >"$dir/environment.json"
-export VIRTUAL_ENV=$environment PATH="$environment/bin:$PATH"
+export VIRTUAL_ENV=$environment
+job_path=$environment/bin:$job_path
 step "$dir/setup.sh"
 [[ $code == 0 && ! $stopping ]] || finish
 now

@@ -35,12 +35,13 @@ def open_regular(path: Path) -> io.BufferedReader | None:
 
 
 def read(spool: Spool, tails: Sequence[Tail], limit: int) -> Iterator[Chunk]:
+    share = max(1 << 16, limit // max(1, len(tails)))  # one that prints without end leaves room for the others
     for tail in tails:
         job = spool.existing(tail.handle)
         for name in sorted(filter(_STREAM.fullmatch, os.listdir(job))) if job else ():  # noqa: PTH208
             if limit <= 0:
                 return
-            if data := _after(Path(str(job)) / name, tail.offsets.get(name, 0), limit):
+            if data := _after(Path(str(job)) / name, tail.offsets.get(name, 0), min(limit, share)):
                 limit -= len(data)
                 yield Chunk(tail.handle, name, tail.offsets.get(name, 0), data)
 

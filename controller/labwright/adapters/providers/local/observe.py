@@ -27,6 +27,7 @@ from labwright.domain.seen import Phase, Seen
 from labwright.ports.clock import Clock
 
 _UNCLAIMED_S = 60.0  # a wrapper that has not claimed by then never will: the claim is taken from it, so it never can
+_WEIGH_S = 1.0  # between two readings of all processes' memory
 
 
 @dataclass
@@ -46,6 +47,7 @@ class Observer:
     children: Children
     boot: str = field(default_factory=boot_id)
     known: dict[Handle, _Known] = field(default_factory=dict)
+    weigh_at: float = 0.0
     lock: threading.RLock = field(default_factory=threading.RLock)  # submit, observe and cancel come on any thread
 
     def claim(self, handle: Handle, job: Path) -> Claim | None:
@@ -156,8 +158,9 @@ class Observer:
             known = self.known.get(handle)
             if known and known.claim and known.memory:
                 limits[known.claim.pid] = (handle, known.memory)
-        if not limits:
+        if not limits or time.monotonic() < self.weigh_at:
             return
+        self.weigh_at = time.monotonic() + _WEIGH_S
         sessions: dict[int, list[process.Stat]] = {}
         for found in process.everything():
             if found.session in limits:

@@ -1,6 +1,7 @@
 """From a submission to a job's folder: everything that the wrapper finds when it starts."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,6 +65,7 @@ class Stager:
             "job_dir": job,
             "ended_dir": self.spool.ended,
             "grace": self.settings.grace_s,
+            "path": os.environ.get("PATH", os.defpath),
             "limit": submission.task.limit_seconds,
             "setup": bool(submission.task.setup),
             "environment": wanted.folder if wanted else None,

@@ -39,10 +39,12 @@ class LocalProvider:
         self.features = Features(find_settles=2.0)
         self._spool = Spool(spool.absolute())
         self._spool.make()
+        stage.tidy(self._spool, clock.now())
         self._settings = settings
         self._read_blobs = read_blobs
         self._sdk = stage.provide_sdk(self._spool, sdk) if sdk else None
         self._templates = dict(lab_templates or {})
+        self._bash = shutil.which("bash") or "/bin/bash"  # not by the task's PATH
         self._children = Children()
         self._observer = Observer(self._spool, clock, self._children)
 
@@ -77,7 +79,7 @@ class LocalProvider:
             if not job.is_dir():
                 stager.stage(submission, job)
             # -p: no BASH_ENV and no functions from the task's variables in the wrapper itself
-            self._children.spawn(handle, ["bash", "-p", str(job / "run.sh")], env, job, job / "log.txt")
+            self._children.spawn(handle, [self._bash, "-p", str(job / "run.sh")], env, job, job / "log.txt")
         except LabError as error:
             return error
         except OSError as error:
@@ -100,7 +102,7 @@ class LocalProvider:
         found: dict[Token, Handle | None] = {}
         for token in tokens:
             job = self._spool.existing(token)
-            claimed = job and (self._observer.claim(Handle(token), job) or read_exit(job))
+            claimed = job and (self._observer.under_way(Handle(token), job) or read_exit(job))
             found[token] = Handle(token) if claimed else None
         return found
 

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,14 @@ def appearing(spool: Spool, final: Path) -> Iterator[Path]:
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def tidy(spool: Spool, now: datetime) -> None:
+    """Remove what crashes left half-made, a day later."""
+    for path in (spool.root / "tmp").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            if now.timestamp() - path.stat().st_mtime > 86400:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def materialise(spool: Spool, bundle: Bundle, read_blobs: ReadBlobs) -> Path:

@@ -58,7 +58,7 @@ def variables(
         "LAB_ATTEMPT": str(submission.attempt),
         "LAB_TASK": submission.task_path,
         "LAB_EXPERIMENT": submission.task_path.partition("/")[0],
-        "LAB_CPUS": _text(placement.get("cpus", 1)),
+        "LAB_CPUS": f"{float(placement.get('cpus', 1)):g}",
         "LAB_GPUS": str(len(gpus)),
         "LAB_NEEDS_DIR": str(job / "needs"),
         "PYTHONUNBUFFERED": "1",
