@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from labwright.adapters.repos.git.heads import make_mirror
+from labwright.adapters.repos.git.locks import clear_stale_locks
 from labwright.adapters.repos.git.objects import Objects
 from labwright.adapters.repos.git.remotes import Remote, parse_remote
 from labwright.adapters.repos.git.run import attempt, failure, run
@@ -43,6 +44,7 @@ class GitResultsBranch:
         self._author = author
         self._signing = Signing.of(signing_key) if signing_key else None
         self._lock = threading.Lock()
+        self._opened = False
         self._fetched = False
 
     def publish(self, files: Mapping[str, bytes], message: str) -> str:
@@ -77,8 +79,13 @@ class GitResultsBranch:
             yield from read_tree(self.mirror, tip, suffix)
 
     def _open(self) -> None:
-        if not (self.mirror / "HEAD").exists():
+        if self._opened:
+            return
+        if (self.mirror / "HEAD").exists():
+            clear_stale_locks(self.mirror)
+        else:
             make_mirror(self.mirror, self.remote, find_source(self.remote) if self.remote.path else None)
+        self._opened = True
 
     def _newest(self) -> str | None:
         self._open()

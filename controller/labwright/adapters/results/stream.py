@@ -12,7 +12,7 @@ from labwright.domain.errors import Refused
 Author = tuple[str, str]
 """Name and e-mail address."""
 
-_HERE = Remote("file:")  # signing needs the user's own configuration and agent
+_HERE = Remote("")  # signing needs the user's own configuration and agent
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from labwright.adapters.repos.git import commits, snapshot
 from labwright.adapters.repos.git.heads import Heads, make_mirror, remote_head
+from labwright.adapters.repos.git.locks import clear_stale_locks
 from labwright.adapters.repos.git.objects import Objects
 from labwright.adapters.repos.git.remotes import Remote, parse_remote
 from labwright.adapters.repos.git.source import Source, find_source
@@ -169,7 +170,9 @@ class GitRepo:
             except Unavailable:
                 if fetching or not known:
                     raise
-        if not known:
+        if known:
+            clear_stale_locks(self.mirror)
+        else:
             make_mirror(self.mirror, self.remote, source)
         if source is None or source.shallow or not self._in_place:
             return _View(Objects(self.mirror))

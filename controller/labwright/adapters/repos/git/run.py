@@ -98,7 +98,7 @@ def run(
     """Standard output. Raises Unavailable with git's own last words."""
     done = attempt(git_dir, *args, stdin=stdin, remote=remote, extra=extra, timeout=timeout)
     if done.returncode:
-        raise failure(args[0], done.stderr, remote)
+        raise failure(_verb(args), done.stderr, remote)
     return done.stdout
 
 
@@ -119,7 +119,7 @@ def attempt(git_dir: Path | None, *args: str, stdin: bytes = b"", **how: Any) ->
         _end(child)
         if isinstance(e, subprocess.TimeoutExpired):
             where = f" of {remote.shown}" if remote else ""
-            raise Unavailable(f"git {args[0]}{where} did not answer within {timeout:g} s") from e
+            raise Unavailable(f"git {_verb(args)}{where} did not answer within {timeout:g} s") from e
         raise
     return subprocess.CompletedProcess(command, child.returncode, out, err)
 
@@ -131,11 +131,16 @@ def _end(child: subprocess.Popen[bytes]) -> None:
     child.communicate()
 
 
+def _verb(args: Sequence[str]) -> str:
+    """The command's name: what comes first, `-c key=value` aside."""
+    return _verb(args[2:]) if args[0] == "-c" else args[0]
+
+
 def failure(what: str, err: bytes, remote: Remote | None = None) -> Unavailable:
     text = redact(err.decode("utf-8", "replace"))
     lines = [x.strip() for x in text.splitlines() if x.strip() and not x.startswith("hint:")]
     telling = [x for x in lines if x.startswith(("fatal:", "error:"))] or lines
     said = telling[0 if telling and telling[0].startswith("fatal:") else -1] if telling else "no message"
     hint = next((h for mark, h in _HINTS if mark in text), "")
-    where = f" {remote.shown}" if remote else ""
+    where = f" {remote.shown}" if remote and remote.shown else ""
     return Unavailable(f"git {what}{where}: {said[:500]}", hint=hint)
