@@ -238,7 +238,7 @@ def import_ms(python: str, module: str, times: int = 15) -> float:
     if not module:
         return 0.0
     code = f"from time import perf_counter as clock; begun = clock(); import {module}; print(clock() - begun)"
-    env = {**os.environ, **QUIET, "PYTHONPATH": str(ROOT / "sdk/src")}
+    env = {**os.environ, **QUIET, "PYTHONPATH": str(ROOT / "sdk/src"), "PYTHONDONTWRITEBYTECODE": ""}
     runs = [
         subprocess.run([python, "-c", code], env=env, check=True, capture_output=True, text=True) for _ in range(times)
     ]
