@@ -7,11 +7,13 @@ from datetime import datetime
 from labwright.control.intake import Intake, jobs_of, watched
 from labwright.control.world import World, later
 from labwright.decide.identity import Asked
+from labwright.decide.rows import approval_row
 from labwright.decide.run_plan import run_plan
 from labwright.domain.errors import LabError, Refused
 from labwright.domain.ids import JobId, job_id
 from labwright.domain.job import Act, ActKind, Job
 from labwright.domain.lifecycle import FINAL, State
+from labwright.ports.records import Batch
 
 SECONDS = 1.0  # between looks at the ledger for acts that nobody woke us for
 
@@ -51,6 +53,7 @@ class Acts:
                 answer = f"refused: {error}"
                 ledger.finish_act(act.id, now, answer)
             self.acted = True
+            self.world.notes.append(Batch(approvals=[approval_row(replace(act, done=now, answer=answer))]))
             self.world.log.info("asked", what=str(act.kind), target=act.target, by=act.by, answer=answer)
 
     # run and rerun

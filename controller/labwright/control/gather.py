@@ -13,7 +13,7 @@ from labwright.control.logs import Logs
 from labwright.control.secrets import resolve
 from labwright.control.world import World, later
 from labwright.decide.read_events import ReadEvents, read_events
-from labwright.decide.rows import attempt_row, job_row, joined
+from labwright.decide.rows import approval_row, attempt_row, job_row, joined, plan_row
 from labwright.domain.bundle import Bundle
 from labwright.domain.errors import LabError, Refused
 from labwright.domain.ids import Handle, JobId, Token
@@ -24,6 +24,7 @@ from labwright.domain.task import Task
 from labwright.ports.provider import Chunk, Tail
 from labwright.ports.records import Batch, EventRow, Point
 
+RECENT = 100  # plans and acts that are written again after a start: the last ones before a crash may be missing
 ROWS = 2000  # rows of changed jobs written in one go
 
 
@@ -60,7 +61,6 @@ class Gatherer:
         self.world, self.contents, self.logs, self.finisher = world, contents, logs, finisher
         self.offsets: dict[Token, dict[str, int]] = {}
         self.progress: dict[JobId, float] = {}
-        self.notes: list[Batch] = []  # rows of plans, commits and acts, written with the next call
         self._next = self._earliest = world.now()
         self.recover()
 
@@ -68,6 +68,9 @@ class Gatherer:
         """Read on from where the records end: they were written together with their offsets."""
         book = self.world.book
         self.offsets.clear()
+        ledger = book.ledger
+        acts = [approval_row(act) for act in ledger.acts(pending=False)[-RECENT:]]
+        self.world.notes.append(Batch(plans=[plan_row(plan) for plan in ledger.plans(most=RECENT)], approvals=acts))
         flying = [a for attempts in book.attempts.values() for a in attempts[-1:] if a.outcome is None]
         tokens = [a.token for a in (*flying, *book.unpublished.values())]
         for (token, file), at in self.world.records.offsets(tokens).items():
@@ -77,7 +80,7 @@ class Gatherer:
         book, world = self.world.book, self.world
         over = [self._target(a, over=True) for a in list(book.unpublished.values())[:ROWS] if not a.collected]
         running = [] if now < self._next else list(self._running())
-        hurry = bool(over) or bool(self.notes) or (bool(book.dirty) and now >= self._next)
+        hurry = bool(over) or bool(self.world.notes) or (bool(book.dirty) and now >= self._next)
         if not hurry and not running:
             return self._next if book.dirty or book.count(State.RUNNING, State.LAUNCHING) else None
         if world.calls.busy("gather"):
@@ -88,7 +91,7 @@ class Gatherer:
             return self._earliest  # many jobs end: take them up together
         self._next = later(now, world.options.gather_seconds)
         self._earliest = later(now, world.options.batch_seconds)
-        notes, self.notes = self.notes, []
+        notes, self.world.notes = self.world.notes, []
         waiting = {target.job.id for target in over}
         rows = [self._rows(job) for job in self._dirty() if job.id not in waiting]
         call = partial(self._work, [*running, *over], rows, notes)
@@ -240,7 +243,7 @@ class Gatherer:
 
     def _failed(self, notes: Sequence[Batch], error: Exception) -> None:
         """Nothing is lost: offsets have not moved, and the same bytes are read again."""
-        self.notes = [*notes, *self.notes]
+        self.world.notes = [*notes, *self.world.notes]
         if not isinstance(error, (LabError, OSError)):
             self.world.log.error("gathering failed", error=repr(error), exc_info=error)
         self.world.alarms.raise_("records", f"metrics and logs are not being collected: {error}")

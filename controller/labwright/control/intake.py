@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from labwright.control.reading import Parsed, reader, refuse_by
 from labwright.control.settings import Settings
 from labwright.control.world import World, later
+from labwright.decide import rows
 from labwright.decide.discover import Tree, affected
 from labwright.decide.identity import Asked, Evaluation
 from labwright.decide.plan import Known, Tip, plan
@@ -19,6 +20,7 @@ from labwright.domain.job import Job, Wanted
 from labwright.domain.plan import Plan
 from labwright.domain.snapshot import CommitInfo, Snapshot
 from labwright.ports.ledger import PlanRow
+from labwright.ports.records import Batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,10 @@ class Intake:
                 book.amend(book.live[stop.job], stop_asked=stop.reason)
         ledger.set_wants(made.branch, made.wants)
         if not made.empty or made.refuse or made.invalid:
-            ledger.put_plan(plan_row(made, now))
+            row = plan_row(made, now)
+            ledger.put_plan(row)
+            self.world.notes.append(Batch(plans=[rows.plan_row(row)]))
+        self.world.notes.append(Batch(commits=[rows.commit_row(info, made.branch, "" if made.empty else made.digest)]))
 
     def _say(self, made: Plan, *, first_sight: bool) -> None:
         log = self.world.log.bind(branch=made.branch, commit=made.commit[:10])

@@ -89,9 +89,9 @@ class Controller:
             return False
         if book.ledger.acts() or book.count(State.QUEUED, *AT_PROVIDER):
             return False
-        if any(not a.collected for a in book.unpublished.values()) or book.dirty or self.gatherer.notes:
+        if any(not a.collected for a in book.unpublished.values()) or book.dirty or world.notes:
             return False
-        if self.publisher.ready() and not self.publisher.failing:
+        if not self.publisher.idle() and not self.publisher.failing:
             return False
         return all(self._waits_for_a_human(job.reason) for job in book.in_state(State.HELD))
 

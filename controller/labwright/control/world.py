@@ -14,7 +14,7 @@ from labwright.control.calls import Calls
 from labwright.domain.lab import Lab
 from labwright.ports.clock import Clock
 from labwright.ports.provider import Provider
-from labwright.ports.records import Records
+from labwright.ports.records import Batch, Records
 from labwright.ports.repo import Repo, ResultsBranch
 
 MakeProvider = Callable[[str, Any], Provider | None]
@@ -68,6 +68,7 @@ class World:
     lab: Lab | None = None  # None until a lab.yaml (or its absence) was read once
     providers: dict[str, Provider] = field(default_factory=dict)
     results: ResultsBranch | None = None
+    notes: list[Batch] = field(default_factory=list)  # rows of plans, commits and acts, on their way to the records
     log: Any = field(default_factory=lambda: structlog.get_logger("labwright"))
 
     def __post_init__(self) -> None:
