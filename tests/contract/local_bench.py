@@ -15,7 +15,7 @@ class LocalBench(Bench):
     provider: LocalProvider
 
     def __init__(self, folder: Path) -> None:
-        self.spool, self.settings = folder / "spool", lab.LocalProvider(type="local", grace=1, gpus=0)
+        self.spool, self.settings = folder / "the spool's", lab.LocalProvider(type="local", grace=1, gpus=0)
         (folder / "shared").mkdir()
         blobs = Blobs()
         super().__init__(self._provider(blobs), folder / "shared", blobs)

@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 from tests.contract.local_bench import LocalBench
 
-from labwright.domain import lab
-from labwright.domain.errors import LabError
 from labwright.domain.ids import Handle
 from labwright.domain.lifecycle import Outcome
 from labwright.domain.seen import Phase
@@ -77,7 +75,7 @@ def test_a_wrapper_killed_under_another_controller_is_an_error_of_unknown_signal
     (other / "shared").rmdir()
     adopted = LocalBench(other)  # the first controller is dead, its job is not
     assert adopted.see(handle).phase is Phase.RUN
-    os.kill(int((other / "spool/jobs" / handle / "claim").read_text().split()[0]), signal.SIGKILL)
+    os.kill(int((adopted.spool / "jobs" / handle / "claim").read_text().split()[0]), signal.SIGKILL)
     seen = adopted.ended(handle)
     assert (seen.outcome, seen.signal, seen.detail) == (Outcome.ERROR, None, "killed (no exit record)")
 
@@ -166,6 +164,22 @@ def test_a_cancelled_folder_without_a_wrapper_can_never_run(bench: LocalBench) -
     assert count.read_text() == "x\n"
 
 
+def test_a_folder_whose_wrapper_never_began_is_lost_in_the_end(
+    bench: LocalBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("labwright.adapters.providers.local.observe._UNCLAIMED_S", 0.0)
+    submission = bench.submission(leaves(0))
+    handle = Handle(submission.token)
+    bench.provider.submit([submission])
+    bench.ended(handle)
+    for name in ("claim", "exit.json", "phase"):
+        (bench.spool / "jobs" / handle / name).unlink()
+    fresh = bench.fresh()
+    seen = bench.wait(lambda: s if (s := fresh.observe([handle])[handle]).phase is Phase.ENDED else None, "the end")
+    assert seen.outcome is Outcome.LOST
+    assert fresh.observe([handle])[handle].outcome is Outcome.LOST
+
+
 def test_a_second_copy_of_a_wrapper_runs_nothing_but_a_requeue_of_the_same_provider_job_does(bench: LocalBench) -> None:
     count = bench.folder / "count"
     handle = bench.submit(Script(f"echo x >>'{count}'"))
@@ -197,44 +211,3 @@ def test_a_half_written_exit_record_is_none(bench: LocalBench) -> None:
     assert bench.see(handle).phase is Phase.RUN
     os.kill(pid, signal.SIGTERM)
     assert bench.ended(handle).outcome is Outcome.ERROR  # a signal of the system, nobody cancelled it
-
-
-def test_a_full_disk_is_told_and_starts_nothing(bench: LocalBench, monkeypatch: pytest.MonkeyPatch) -> None:
-    submission = bench.submission(leaves(0), files={"a": b"x"})
-
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("labwright.adapters.providers.local.stage.copy_tree", full)
-    answer = bench.provider.submit([submission])[submission.token]
-    assert isinstance(answer, LabError)
-    assert "No space left" in str(answer)
-    assert bench.see(Handle(submission.token)).phase is Phase.MISSING
-    assert not list((bench.spool / "tmp").iterdir())
-
-
-def test_links_that_a_job_planted_are_not_followed(bench: LocalBench, tmp_path: Path) -> None:
-    secret = tmp_path / "secret"
-    secret.write_text("x")
-    plant = f'cd "$LAB_JOB_DIR"; ln -s {secret} artifacts/a; ln -s {tmp_path} artifacts/d; ln -s {secret} events.1.jsonl; mkfifo artifacts/f'
-    handle = bench.submit(Script(plant))
-    bench.ended(handle)
-    assert not bench.provider.collect(handle).artifacts
-    assert bench.stream(handle, "events.1.jsonl") == b""
-    for path in ("a", "d/secret", "f"):
-        with pytest.raises(LabError):
-            bench.provider.fetch(handle, path, tmp_path / "got")
-
-
-def test_a_job_imports_the_sdk_and_sees_the_providers_variables(bench: LocalBench) -> None:
-    bench.settings = lab.LocalProvider(type="local", env={"SITE": "here"}, gpus=2)
-    bench.provider = bench.fresh()
-    check = f"{sys.executable} -c 'import lab, os; print(lab.__file__)'; echo \"$SITE <$CUDA_VISIBLE_DEVICES>\""
-    handle = bench.submit(Script(check), task={"envs": {"PYTHONPATH": "/mine"}})
-    assert bench.ended(handle).outcome is Outcome.OK
-    lines = bench.log(handle).decode().splitlines()
-    assert lines[0].startswith(str(bench.spool / "sdk"))
-    assert lines[1] == "here <>"
-    handle = bench.submit(Script(check), placement={"gpus": ["1"]})
-    bench.ended(handle)
-    assert bench.log(handle).decode().splitlines()[1] == "here <1>"
