@@ -29,6 +29,7 @@ text{font:12px system-ui,-apple-system,"Segoe UI",sans-serif;fill:#57606a}
 _WIDTH, _TOP, _BOTTOM, _LEFT, _RIGHT = 760, 44, 50, 68, 20
 _PLOT_HEIGHT = 260
 _MOST_POINTS = 400
+_HUGE = 1e150  # beyond it, differences and ratios leave the range of floats
 
 Points = Sequence[tuple[float, float]]
 
@@ -66,7 +67,7 @@ class Axis:
 
 def line_plot(title: str, x: str, y: str, curves: Sequence[Curve]) -> str:
     """Empty when no curve has a finite point."""
-    finite = [Curve(c.name, [p for p in c.points if all(map(math.isfinite, p))], c.best) for c in curves]
+    finite = [Curve(c.name, [p for p in c.points if all(map(_drawable, p))], c.best) for c in curves]
     finite = [c for c in finite if c.points]
     if not finite:
         return ""
@@ -78,7 +79,7 @@ def line_plot(title: str, x: str, y: str, curves: Sequence[Curve]) -> str:
 
 def scatter_plot(title: str, x: str, y: str, points: Points, best: tuple[float, float] | None = None) -> str:
     """Empty when there are fewer than two finite points."""
-    finite = [p for p in points if all(map(math.isfinite, p))]
+    finite = [p for p in points if all(map(_drawable, p))]
     if len(finite) < 2:
         return ""
     across, up = _axis(x, (p[0] for p in finite)), _axis(y, (p[1] for p in finite))
@@ -87,10 +88,15 @@ def scatter_plot(title: str, x: str, y: str, points: Points, best: tuple[float, 
         for a, b in sorted(set(finite))[:2000]
     ]
     if best and best in finite:
+        title = short(title, 56)
         dots.append(f'<circle cx="{_x(across, best[0]):.1f}" cy="{_y(up, best[1]):.1f}" r="6" fill="{_COLOURS[1]}"/>')
         text = f"best: {number(best[1])} at {escape(short(x, 30))} = {number(best[0])}"
         dots.append(f'<text class="best" x="{_WIDTH - _RIGHT}" y="26" text-anchor="end">{text}</text>')
     return _picture(title, across, up, dots, [], 0)
+
+
+def _drawable(value: float) -> bool:
+    return abs(value) < _HUGE  # NaN is not
 
 
 def number(value: float) -> str:
@@ -107,7 +113,7 @@ def _axis(label: str, values: Iterable[float]) -> Axis:
     """Logarithmic where positive values span more than two decades."""
     many = list(values)
     low, high = min(many), max(many)
-    if low > 0 and high / low >= 100:
+    if low > 1 / _HUGE and high / low >= 100:
         pad = 0.04 * math.log10(high / low)
         return Axis(label, math.log10(low) - pad, math.log10(high) + pad, log=True)
     pad = 0.04 * (high - low) or abs(high) * 0.1 or 1.0

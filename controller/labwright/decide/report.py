@@ -72,8 +72,13 @@ def _counts(manifests: Sequence[Manifest]) -> str:
 
 def _task_part(standing: Standing, top: str) -> Iterator[str]:
     yield f"## {plain(standing.task)}"
-    order = "lower is better" if standing.lower_is_better else "higher is better"
-    facts = [f"Ranked by {code(standing.metric)}, {order}."] if standing.metric else []
+    word = "lower" if standing.lower_is_better else "higher"
+    order = (
+        f"{word} is better"
+        if standing.told
+        else f"{word} first; the task has no `sweep_metric` that says which is better"
+    )
+    facts = [f"Ranked by {code(standing.metric)}, {order}."] if len(standing.scores) > 1 else []
     if same := standing.constant:
         facts.append("The same in all: " + ", ".join(f"{code(k)} {_value(v)}" for k, v in same.items()) + ".")
     if facts:

@@ -17,10 +17,13 @@ class Standing:
     lower_is_better: bool
     ranked: Sequence[Manifest]
     scores: Mapping[str, float]  # by job
+    told: bool = True  # whether the task itself says by what it is ranked, and so which end is the good one
 
     @property
     def best(self) -> Manifest | None:
-        """The first COMPLETE one with a score."""
+        """The first COMPLETE one with a score; none where several have one and nobody said which end is the good one."""
+        if not self.told and len(self.scores) > 1:
+            return None
         return next((m for m in self.ranked if m.state == "COMPLETE" and m.job in self.scores), None)
 
     @property
@@ -55,4 +58,6 @@ def _standing(task: str, jobs: Sequence[Manifest]) -> Standing:
     first.sort(key=lambda m: (m.state != "COMPLETE", sign * scores[m.job], m.job))
     others = sorted((m for m in jobs if m.job not in scores), key=lambda m: (m.created, m.job), reverse=True)
     named = newest.sweep_metric or next((min(m.score) for m in first if m.score), "")
-    return Standing(task, named if scores else "", newest.lower_is_better, (*first, *others), scores)
+    return Standing(
+        task, named if scores else "", newest.lower_is_better, (*first, *others), scores, bool(newest.sweep_metric)
+    )

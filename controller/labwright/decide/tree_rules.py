@@ -53,6 +53,11 @@ def check_tree(
     )
 
 
+def check_path(path: str, limits: Limits = LIMITS) -> Sequence[Problem]:
+    """Of one name alone, such as the folder that a task lies in, which is part of its identity."""
+    return list(_problems(path, _path_rules(path, limits)))
+
+
 def _problems(path: str, sentences: Iterator[tuple[str, str]]) -> Iterator[Problem]:
     return (Problem(_shown(path), 1, 1, sentence, hint) for sentence, hint in sentences)
 
