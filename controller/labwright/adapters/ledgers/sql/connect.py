@@ -9,18 +9,8 @@ from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event, exc, make_url
 
-from labwright.domain.errors import LabError, Refused, Unavailable
-
-BUSY_SECONDS = 10
-_HINTS = {
-    "full": "free some space; nothing was lost",
-    "locked": "another process is writing; tried again by itself",
-    "busy": "another process is writing; tried again by itself",
-    "readonly": "check who owns the file and its folder",
-    "read-only": "check who owns the file and its folder",
-    "unable to open": "check that the folder is there and may be written",
-    "connection": "check that the database server is running",
-}
+from labwright.adapters.ledgers.sql import words
+from labwright.domain.errors import Unavailable
 
 
 def engine_for(where: str | Path, *, read_only: bool = False) -> Engine:
@@ -38,7 +28,7 @@ def engine_for(where: str | Path, *, read_only: bool = False) -> Engine:
 
 def _open_sqlite(uri: str) -> sqlite3.Connection:
     """A connection that any thread may use (one at a time: the pool sees to it) and that begins nothing by itself."""
-    return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None)
+    return sqlite3.connect(uri, uri=True, timeout=words.BUSY_SECONDS, check_same_thread=False, isolation_level=None)
 
 
 def _set_up_sqlite(raw: Any, _record: object) -> None:
@@ -63,19 +53,13 @@ def translated() -> Iterator[None]:
     except exc.ProgrammingError:
         raise
     except exc.DBAPIError as error:
-        raise told(error) from error
-
-
-def told(error: exc.DBAPIError) -> LabError:
-    words = str(error.orig).strip().splitlines()[0]
-    if "not a database" in words or "malformed" in words:
-        return Refused(f"the ledger is damaged: {words}", hint="move the file away and run `lab rebuild`")
-    hint = next((hint for key, hint in _HINTS.items() if key in words.lower()), "tried again by itself")
-    return Unavailable(f"the ledger did not answer: {words}", hint=hint)
+        raise words.told(error.orig) from error
 
 
 def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise Unavailable(f"cannot make the folder {path}: {error.strerror}", hint=_HINTS["unable to open"]) from error
+        raise Unavailable(
+            f"cannot make the folder {path}: {error.strerror}", hint="check who owns the folder above it"
+        ) from error

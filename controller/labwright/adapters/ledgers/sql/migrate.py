@@ -2,8 +2,7 @@
 
 from sqlalchemy import Connection, Engine, inspect, text
 
-from labwright.adapters.ledgers.sql.schema import REVISIONS
-from labwright.domain.errors import Refused
+from labwright.adapters.ledgers.sql.version import REVISIONS, is_current
 
 _LOCK = 7_025_112_006  # any number that only Labwright uses (PostgreSQL's advisory lock)
 
@@ -20,17 +19,8 @@ def ensure(engine: Engine, *, read_only: bool) -> None:
     """Raises Refused for a database that a newer Labwright wrote, and for an older one that may only be read."""
     with engine.connect() as connection:
         found = version(connection)
-    if found == REVISIONS[-1]:
-        return
-    if found is not None and found not in REVISIONS:
-        raise Refused(
-            f"the ledger was written by a newer Labwright (its schema is {found}, this one knows {REVISIONS[-1]})",
-            hint="upgrade with `pip install -U labwright`",
-        )
-    if read_only:
-        what = "there is no ledger yet" if found is None else f"the ledger has an older schema ({found})"
-        raise Refused(what, hint="`lab serve` makes it")
-    _upgrade(engine)
+    if not is_current(found, read_only=read_only):
+        _upgrade(engine)
 
 
 def _upgrade(engine: Engine) -> None:

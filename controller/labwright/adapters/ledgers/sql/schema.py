@@ -4,9 +4,6 @@ from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, MetaData, Ta
 
 from labwright.adapters.ledgers.sql.types import Instant, Json, Words
 
-REVISIONS = ("0001",)
-"""Every migration, oldest first; the last one is what this code reads and writes."""
-
 metadata = MetaData(naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s"})
 
 jobs = Table(

@@ -1,25 +1,15 @@
 """Column types that mean the same on SQLite and PostgreSQL."""
 
 import json
-import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import BigInteger, Dialect, Integer, Text, TypeDecorator
 
+from labwright.adapters.ledgers.sql.escapes import escape, unescape
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_UNSAFE = re.compile("[\x00\x1a\ud800-\udfff]")
-_ESCAPED = re.compile("\x1a([0-9a-f]{4})")
-
-
-def escape(text: str) -> str:
-    """Text that any database takes: NUL and lone surrogates (git paths that are not UTF-8) become U+001A and four digits."""
-    return _UNSAFE.sub(lambda found: f"\x1a{ord(found[0]):04x}", text)
-
-
-def unescape(text: str) -> str:
-    return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text) if "\x1a" in text else text
 
 
 class Words(TypeDecorator[str]):
