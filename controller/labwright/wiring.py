@@ -104,6 +104,15 @@ def read_results(repo: str, branch: str = RESULTS_BRANCH, suffix: str = "") -> I
     return open_results(repo, suffix, branch=branch)
 
 
+def published(place: Place, branch: str = RESULTS_BRANCH, suffix: str = "") -> Iterator[tuple[str, bytes]]:
+    """The same, but of a URL through the mirror of its state, when there is one."""
+    from labwright.adapters.results import GitResultsBranch, open_results
+
+    if is_url(place.repo) and place.mirror.exists():
+        return GitResultsBranch(place.mirror, place.repo, branch).files(suffix)
+    return open_results(place.repo, suffix, branch=branch)
+
+
 def load_results(files: Iterator[tuple[str, bytes]], records: Records) -> Loaded:
     from labwright.adapters.records.from_results import load
 

@@ -11,6 +11,8 @@ from labwright.cli.shell import command
 
 COMMANDS = (  # in the order of `lab --help`; each is the function of its own name in labwright/cli/<name>.py
     "serve",
+    "status",
+    "jobs",
 )
 
 
