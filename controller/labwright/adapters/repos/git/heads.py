@@ -20,12 +20,13 @@ class Heads:
         self._mirror = mirror
         self._remote = remote
         self._results = results_branch
+        self._last: Mapping[str, str] | None = None  # after the last fetch: nobody else writes them
 
     def fetch(self, also: Sequence[str] = ()) -> Mapping[str, str]:
         """In one connection. `also` names commits that may have lost their branch; only this machine's repositories give them.
 
         The mirror keeps its branches when the remote answers with none."""
-        before = self.read()
+        before = self.read() if self._last is None else self._last
         refspecs = (f"+refs/heads/*:{HEADS}*", f"^refs/heads/{self._results}")
         shallow = ("--update-shallow",) if self._remote.path else ()
         how = ("--prune", *shallow)
@@ -43,8 +44,10 @@ class Heads:
         if done.returncode and also:  # one of them is gone from there already: the branches alone
             done = attempt(self._mirror, *_FETCH, *how, *target, remote=self._remote, timeout=_TIMEOUT)
         after = self.read()
+        self._last = after
         if before and not after:
             self._restore(before)
+            self._last = before
         if done.returncode:
             raise failure("fetch", done.stderr, self._remote)
         if after and not before:

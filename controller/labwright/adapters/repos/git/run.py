@@ -20,7 +20,6 @@ from labwright.domain.errors import Unavailable
 _ALWAYS = {
     "core.hooksPath": "/dev/null",
     "core.fsmonitor": "false",
-    "core.fsyncMethod": "batch",
     "gc.auto": "0",
     "maintenance.auto": "false",
     "advice.detachedHead": "false",

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from sys import intern
 
 from labwright.adapters.repos.git.run import run
 from labwright.domain.errors import Unavailable
@@ -27,7 +28,7 @@ def _full(git_dir: Path, commit: str, extra: Mapping[str, str]) -> dict[str, Ent
         if record:  # "<mode> <type> <oid>\t<path>"
             what, _, path = record.partition("\t")
             mode, _, oid = what.split(" ")
-            entries[path] = Entry(mode, oid)
+            entries[path] = Entry(intern(mode), oid)
     return entries
 
 
@@ -43,5 +44,5 @@ def _changed(git_dir: Path, since: Snapshot, commit: str, extra: Mapping[str, st
             if status == "D":
                 entries.pop(path, None)
             else:
-                entries[path] = Entry(mode, oid)
+                entries[path] = Entry(intern(mode), oid)
     return entries
