@@ -47,9 +47,9 @@ def open_repo(place: Place, results_branch: str = RESULTS_BRANCH) -> Repo:
 
 
 @contextmanager
-def reading(place: Place) -> Iterator[Repo]:
-    """The repository for a look: a local one where it lies, another out of the controller's mirror as of its last fetch (or
-    fetched for this once). Nothing is written into the state."""
+def reading(place: Place) -> Iterator[tuple[Repo, Mapping[str, str]]]:
+    """The repository for a look, and its tips: a local one where it lies, another out of the controller's mirror as of its
+    last fetch (or fetched for this once). Nothing is written into the state."""
     from labwright.adapters.repos.git.mirror import GitRepo
 
     known = is_url(place.repo) and place.mirror.exists()
@@ -57,9 +57,7 @@ def reading(place: Place) -> Iterator[Repo]:
         mirror = place.mirror if known else Path(folder) / "mirror.git"
         repo = GitRepo(place.repo, mirror, settle_after=None)
         try:
-            if not known:
-                repo.fetch()
-            yield repo
+            yield repo, repo.tips() if known else repo.fetch()
         finally:
             repo.close()
 
