@@ -25,6 +25,8 @@ def find_all(folder: str) -> Mapping[str, bytes]:
 
 @lru_cache
 def _own(name: str) -> str:
+    if name.startswith("/") or ".." in name.split("/"):
+        raise Refused(f"{name!r} cannot be the name of a template")
     for root in _roots():
         found = root.joinpath(*name.split("/"))
         if found.is_file():
