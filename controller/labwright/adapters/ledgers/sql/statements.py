@@ -1,6 +1,7 @@
 """The statements that need care: compare-and-swap, upsert, long lists. Each sends its rows as one batch."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Row, Select, Table, bindparam, select, update
@@ -53,19 +54,23 @@ def put(connection: Connection, table: Table, new: Sequence[Mapping[str, Any]], 
     """Insert; a row of the same key is replaced or left alone. How many rows were written."""
     if not new:
         return 0
-    insert = _insert(connection, table)
-    keys = [column.name for column in table.primary_key]
-    if replace:
-        others = {column.name: insert.excluded[column.name] for column in table.columns if column.name not in keys}
-        statement = insert.on_conflict_do_update(index_elements=keys, set_=others)
-    else:
-        statement = insert.on_conflict_do_nothing(index_elements=keys)
     options = {"preserve_rowcount": True}
+    statement = _upsert(connection.dialect.name, table, replace)
     return connection.execute(statement, [dict(row) for row in new], execution_options=options).rowcount
 
 
-def _insert(connection: Connection, table: Table) -> Any:
-    if connection.dialect.name == "postgresql":  # loaded only where it is used: importing it takes 60 ms
+@cache  # building one costs more than running it
+def _upsert(dialect: str, table: Table, replace: bool) -> Any:
+    insert = _insert(dialect, table)
+    keys = [column.name for column in table.primary_key]
+    if not replace:
+        return insert.on_conflict_do_nothing(index_elements=keys)
+    others = {column.name: insert.excluded[column.name] for column in table.columns if column.name not in keys}
+    return insert.on_conflict_do_update(index_elements=keys, set_=others)
+
+
+def _insert(dialect: str, table: Table) -> Any:
+    if dialect == "postgresql":  # loaded only where it is used: importing it takes 60 ms
         from sqlalchemy.dialects import postgresql
 
         return postgresql.insert(table)
@@ -84,16 +89,20 @@ def swap(connection: Connection, after: Sequence[Job]) -> None:
     found = {row.id: row.version for row in select_in(connection, query, table, {"id": list(expected)})}
     if found != expected or len(expected) != len(after):
         raise _stale(expected, found)
-    statement = (
-        update(table)
-        .where(table.c.id == bindparam("its_id"), table.c.version == bindparam("its_version"))
-        .values({column.name: bindparam(column.name) for column in table.columns if column.name not in _FIXED})
-    )
     new = [{**rows.row(job), "its_id": job.id, "its_version": job.version - 1} for job in after]
     for row in new:
         for name in _FIXED:
             del row[name]
-    connection.execute(statement, new)
+    connection.execute(_swap(table), new)
+
+
+@cache
+def _swap(table: Table) -> Any:
+    return (
+        update(table)
+        .where(table.c.id == bindparam("its_id"), table.c.version == bindparam("its_version"))
+        .values({column.name: bindparam(column.name) for column in table.columns if column.name not in _FIXED})
+    )
 
 
 def _stale(expected: Mapping[str, int], found: Mapping[str, int]) -> Stale:
