@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.contract.git_world import GitWorld, git
 
-from labwright.adapters.repos.git import GitRepo
+from labwright.adapters.repos.git import GitRepo, upkeep
 from labwright.domain.errors import Refused, Unavailable
 
 
@@ -127,6 +127,24 @@ def test_settling_in_the_background_never_raises(tmp_path: Path, monkeypatch: py
     with pytest.raises(Unavailable):
         world.repo.settle()
     world.close()
+
+
+def test_many_small_files_of_the_mirror_become_packs_and_none_is_lost(
+    world: GitWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "MOST_LOOSE", -1)
+    first = world.commit({"a": b"1"})
+    world.repo.fetch()
+    (world.mirror / "objects" / "17").mkdir(exist_ok=True)
+    world.repo.settle()
+    git(world.remote, "update-ref", "-d", "refs/heads/main")
+    second = world.commit({"a": b"2"})
+    world.repo.fetch()
+    (world.mirror / "objects" / "17").mkdir(exist_ok=True)
+    world.repo.settle()
+    shutil.rmtree(world.remote)
+    assert git(world.mirror, "count-objects") == "0 objects, 0 kilobytes"
+    assert [read(world.repo, commit) for commit in (first, second)] == [{"a": b"1"}, {"a": b"2"}]
 
 
 def test_threads_read_and_fetch_at_the_same_time(world: GitWorld) -> None:

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from labwright.adapters.repos.git.heads import make_mirror
-from labwright.adapters.repos.git.locks import clear_stale_locks
 from labwright.adapters.repos.git.objects import Objects
 from labwright.adapters.repos.git.remotes import Remote, parse_remote
 from labwright.adapters.repos.git.run import attempt, failure, run
 from labwright.adapters.repos.git.snapshot import take
 from labwright.adapters.repos.git.source import find_source
+from labwright.adapters.repos.git.upkeep import clear_stale_locks
 from labwright.adapters.results.stream import Author, Signing, check_author, commit_stream, seal
 from labwright.domain.errors import Refused, Unavailable
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from labwright.adapters.repos.git import commits, snapshot
 from labwright.adapters.repos.git.heads import Heads, make_mirror, remote_head
-from labwright.adapters.repos.git.locks import clear_stale_locks
 from labwright.adapters.repos.git.objects import Objects
 from labwright.adapters.repos.git.remotes import Remote, parse_remote
 from labwright.adapters.repos.git.source import Source, find_source
+from labwright.adapters.repos.git.upkeep import clear_stale_locks, pack_loose
 from labwright.domain.errors import Refused, Unavailable
 from labwright.domain.snapshot import CommitInfo, Snapshot
 
@@ -115,6 +115,7 @@ class GitRepo:
             return
         with self._copying:
             self._heads.fetch(wanted)
+            pack_loose(self.mirror)
         with self._lock:
             self._unsettled -= set(wanted)
 
@@ -172,6 +173,7 @@ class GitRepo:
                     raise
         if known:
             clear_stale_locks(self.mirror)
+            pack_loose(self.mirror)
         else:
             make_mirror(self.mirror, self.remote, source)
         if source is None or source.shallow or not self._in_place:
