@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import duckdb
 import pyarrow as pa
 
+from labwright.adapters.records.duckdb.schema import run
 from labwright.ports.records import Point
 
 _COLUMNS = list(Point._fields)
@@ -50,7 +51,7 @@ def append(con: duckdb.DuckDBPyConnection, points: Sequence[Point] | pa.Table) -
     try:
         con.register("touched", con.execute(_TOUCHED).to_arrow_table())
         for statement in _MERGE:
-            con.execute(statement)
+            run(con, statement)
     finally:
         con.unregister("given")
         con.unregister("touched")

@@ -4,6 +4,7 @@ What holds it: the instance has no file system, no network, no extension and no 
 are locked (records.py); here the text must be one statement that reads, and it runs in a transaction that cannot write.
 """
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,11 +12,13 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from labwright.adapters.records.duckdb.schema import run
 from labwright.domain.errors import Refused
 from labwright.ports.records import QueryLimits
 
 BATCH = 16_384  # rows of one record batch
 _READS = {"SELECT", "EXPLAIN"}
+_PIVOT = re.compile(r"\s*(PIVOT|FROM|SELECT|WITH)\b", re.IGNORECASE)  # DuckDB 2.0 calls a PIVOT "MULTI"
 _HINT = "one statement that reads: SELECT, WITH, FROM, VALUES, DESCRIBE, SHOW, SUMMARIZE, PIVOT or EXPLAIN"
 
 
@@ -23,14 +26,16 @@ def check_reads(sql: str) -> None:
     """Raises Refused unless the text is one statement that reads."""
     try:
         statements = duckdb.extract_statements(sql)
+        kinds = [statement.type.name for statement in statements]
     except duckdb.Error as error:
         raise _refused(error) from None
-    kinds = [statement.type.name for statement in statements]
+    except ValueError:  # a kind of statement that this binding has no name for
+        raise Refused("The records are read-only, and this is something else.", hint=_HINT) from None
     if not kinds:
         raise Refused("The query is empty.", hint=_HINT)
     if len(kinds) > 1 and not (kinds[-1] == "SELECT" and not any(s.query.strip() for s in statements)):
         raise Refused(f"The query has {len(kinds)} statements.", hint=_HINT)  # a PIVOT is split in two without a text
-    if kinds[-1] not in _READS:
+    if kinds[-1] not in _READS and not (kinds == ["MULTI"] and _PIVOT.match(sql)):
         raise Refused(f"The records are read-only, and this is {kinds[-1]}.", hint=_HINT)
 
 
@@ -63,7 +68,7 @@ class DuckAnswer:
         self._reader = self._guarded(lambda: self._run(sql))
 
     def _run(self, sql: str) -> Any:
-        self._cursor.execute("BEGIN TRANSACTION READ ONLY")
+        run(self._cursor, "BEGIN TRANSACTION READ ONLY")
         self._cursor.execute(sql)
         kinds = [str(column[1]) for column in self._cursor.description or ()]
         reader = self._cursor.to_arrow_reader(BATCH)

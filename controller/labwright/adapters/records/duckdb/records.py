@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from labwright.adapters.records.duckdb import points, schema
 from labwright.adapters.records.duckdb.query import DuckAnswer, check_reads
-from labwright.adapters.records.duckdb.schema import Table
+from labwright.adapters.records.duckdb.schema import Table, run
 from labwright.domain.errors import Refused, Unavailable
 from labwright.ports.records import Batch, EventRow, QueryLimits
 
@@ -42,25 +42,26 @@ class DuckDbRecords:
         config: dict[str, Any] = {**_CONFIG, "memory_limit": f"{memory_mb}MiB", "threads": str(threads)}
         config |= {"max_temp_directory_size": f"{spill_mb}MiB"} if path else {"temp_directory": ""}
         self._root = _open(path, config, read_only)
-        self._root.execute("SET GLOBAL TimeZone = 'UTC'")
-        self._root.execute("SET lock_configuration = true")
+        run(self._root, "SET GLOBAL TimeZone = 'UTC'")
+        run(self._root, "SET lock_configuration = true")
         self._con = self._root.cursor()  # the writer's; others get cursors of their own
         if not read_only:
             self._create()
 
     def _create(self) -> None:
         with self._transaction():
-            self._con.execute("CREATE SCHEMA IF NOT EXISTS store")
+            run(self._con, "CREATE SCHEMA IF NOT EXISTS store")
             for table in schema.TABLES:
-                self._con.execute(table.ddl)
-            self._con.execute("SELECT table_schema || '.' || table_name, column_name FROM information_schema.columns")
-            there = set(self._con.fetchall())
+                run(self._con, table.ddl)
+            there = set(
+                run(self._con, "SELECT table_schema || '.' || table_name, column_name FROM information_schema.columns")
+            )
             for table in schema.TABLES:  # a file of an earlier version
                 for name, kind in table.columns.items():
                     if (table.full_name, name) not in there:
-                        self._con.execute(f'ALTER TABLE {table.name} ADD COLUMN "{name}" {kind}')
+                        run(self._con, f'ALTER TABLE {table.name} ADD COLUMN "{name}" {kind}')
             for name, body in schema.VIEWS.items():
-                self._con.execute(f"CREATE OR REPLACE VIEW {name} AS {body}")
+                run(self._con, f"CREATE OR REPLACE VIEW {name} AS {body}")
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -104,11 +105,12 @@ class DuckDbRecords:
                 changed = [name for name in columns if name not in table.key]
                 if changed:
                     sets = ", ".join(f'"{name}" = given."{name}"' for name in changed)
-                    self._con.execute(f"UPDATE {table.name} AS t SET {sets} FROM given WHERE {same}")
+                    run(self._con, f"UPDATE {table.name} AS t SET {sets} FROM given WHERE {same}")
                 names = ", ".join(f'"{name}"' for name in columns)
-                self._con.execute(
+                run(
+                    self._con,
                     f"INSERT INTO {table.name} ({names}) SELECT {names} FROM given "
-                    f"WHERE NOT EXISTS (SELECT 1 FROM {table.name} AS t WHERE {same})"
+                    f"WHERE NOT EXISTS (SELECT 1 FROM {table.name} AS t WHERE {same})",
                 )
 
     def _write_params(self, jobs: Sequence[Mapping[str, Any]]) -> None:
@@ -117,8 +119,7 @@ class DuckDbRecords:
         if not wanted:
             return
         with self._given("given", pa.table({"job": list(wanted)})):
-            self._con.execute("SELECT DISTINCT job FROM params SEMI JOIN given USING (job)")
-            for (known,) in self._con.fetchall():
+            for (known,) in run(self._con, "SELECT DISTINCT job FROM params SEMI JOIN given USING (job)"):
                 wanted.pop(known)
         rows = [_param(job, name, value) for job, params in wanted.items() for name, value in params.items()]
         self._insert(schema.PARAMS, rows)
@@ -126,7 +127,7 @@ class DuckDbRecords:
     def _insert(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         if rows:
             with self._given("given", table.arrow(table.columns, rows)):
-                self._con.execute(f"INSERT INTO {table.name} SELECT * FROM given")
+                run(self._con, f"INSERT INTO {table.name} SELECT * FROM given")
 
     def _append_events(self, events: Sequence[EventRow]) -> None:
         self._insert(
@@ -140,8 +141,8 @@ class DuckDbRecords:
     def offsets(self, tokens: Sequence[str]) -> Mapping[tuple[str, str], int]:
         with self._cursor() as cursor:
             cursor.register("given", pa.table({"token": pa.array(tokens, pa.string())}))
-            cursor.execute("SELECT token, file, bytes FROM store.offsets SEMI JOIN given USING (token)")
-            return {(token, file): count for token, file, count in cursor.fetchall()}
+            found = run(cursor, "SELECT token, file, bytes FROM store.offsets SEMI JOIN given USING (token)")
+            return {(token, file): count for token, file, count in found}
 
     def series(self, jobs: Sequence[str]) -> pa.Table:
         with self._cursor() as cursor:

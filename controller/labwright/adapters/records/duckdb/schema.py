@@ -8,12 +8,16 @@ summary of every series, written with the points themselves: `final_metrics` nev
 
 import json
 import math
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 
+# DuckDB 2.0 warns of a copy; what it proposes instead cannot run EXPLAIN or PIVOT on a read-only transaction's cursor.
+warnings.filterwarnings("ignore", message="Arrow output on a DB-API result")
 _ARROW = {
     "VARCHAR": pa.string(),
     "JSON": pa.string(),
@@ -74,6 +78,11 @@ def _jsonable(value: Any) -> Any:
 def sound(text: str) -> str:
     """Text that DuckDB takes: no NUL, no half of a character."""
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+
+
+def run(con: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[Any, ...]]:
+    """Executes and fetches to the end, without which DuckDB 2.0 does nothing else on the connection."""
+    return con.execute(sql).fetchall()
 
 
 def _table(name: str, key: str, columns: str) -> Table:
