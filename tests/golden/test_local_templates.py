@@ -14,6 +14,7 @@ HERE = Path(__file__).parent / "local"
 RUN: dict[str, Any] = {
     "token": "lab-abcdefghijkl-1",
     "job_dir": "/spool/it's here/jobs/lab-abcdefghijkl-1",
+    "work": "work",
     "ended_dir": "/spool/it's here/ended",
     "grace": 10.0,
     "path": "/usr/bin:/bin",

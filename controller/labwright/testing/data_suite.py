@@ -98,6 +98,14 @@ class DataSuite:
         submission = bench.submission(leaves(0), files=files)
         assert isinstance(bench.provider.submit([submission])[submission.token], Refused)
 
+    def test_with_inputs_the_job_starts_in_its_own_folder_of_the_repositorys_layout(self, bench: Bench) -> None:
+        files = {"experiments/a/t/main.py": b"own", "experiments/a/shared/data.py": b"shared"}
+        script = Script("touch out.txt; cat main.py ../shared/data.py")
+        handle = bench.submit(script, files=files, folder="experiments/a/t", task={"artifacts": ["out.txt"]})
+        assert bench.ended(handle).exit_code == 0
+        assert bench.log(handle) == b"ownshared"
+        assert [a.path for a in bench.provider.collect(handle).artifacts] == ["out.txt"]
+
     def test_a_secret_reaches_the_job_and_no_file_log_or_argv(self, bench: Bench, tmp_path: Path) -> None:
         check = (
             'all=$(cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\\0" " ") || :; [[ $all != *"$LAB_SECRET_TOKEN"* ]]; '

@@ -5,7 +5,7 @@ import hashlib
 import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -96,6 +96,7 @@ class Bench:
         job: JobId | None = None,
         attempt: int = 1,
         files: Mapping[str, File] | None = None,
+        folder: str = "",
         parameters: Mapping[str, Any] | None = None,
         task: Mapping[str, Any] | None = None,
         **more: Any,
@@ -107,7 +108,7 @@ class Bench:
             attempt=attempt,
             task_path="alpha/train",
             task=Task.model_validate({"name": "suite", "run": script.run, "setup": script.setup, **(task or {})}),
-            bundle=self.blobs.bundle(files or {}),
+            bundle=replace(self.blobs.bundle(files or {}), folder=folder),
             parameters=parameters or {},
             variables={"LAB_COMMIT": "c" * 40, "LAB_BRANCH": "main", "LAB_GENERATION": "0", "LAB_TRIAL": "0"},
             **more,

@@ -105,7 +105,7 @@ step() { # runs a script in work/ as a process group of its own; sets code and s
   fi
 }
 
-keep() { # what `artifacts:` names, from work/ to artifacts/
+keep() { # what `artifacts:` names, from where the job starts to artifacts/
   shopt -s globstar dotglob nullglob
   local glob found IFS=
   for glob in '*.pt' 'out/**/*.json' '$(rm -rf ~)'; do
@@ -139,7 +139,7 @@ finish() {
   exit 0
 }
 
-exec {died}>"$dir/.died" && cd -- "$dir/work" || { code=1; finish; }
+exec {died}>"$dir/.died" && cd -- "$dir/"work || { code=1; finish; }
 unset OLDPWD
 [[ -e $dir/cancel || $stopping ]] && { reason=cancelled; finish; }
 set -m

@@ -125,7 +125,7 @@ finish() {
   exit 0
 }
 
-exec {died}>"$dir/.died" && cd -- "$dir/work" || { code=1; finish; }
+exec {died}>"$dir/.died" && cd -- "$dir/"work || { code=1; finish; }
 unset OLDPWD
 [[ -e $dir/cancel || $stopping ]] && { reason=cancelled; finish; }
 now

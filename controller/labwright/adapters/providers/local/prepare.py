@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from labwright.adapters import templates
 from labwright.adapters.providers.local import environment, source, stage, variables
@@ -29,12 +29,13 @@ class Stager:
         task = submission.task
         bundle = stage.materialise(self.spool, submission.bundle, self.read_blobs)
         code = source.provide(self.spool, task, self.resolved)
-        wanted = environment.wanted(self.spool, task.environment, submission.bundle, bundle)
+        start = submission.bundle.folder  # where in the bundle the job starts, and its paths are relative to
+        wanted = environment.wanted(self.spool, task.environment, submission.bundle, bundle / start)
         with stage.appearing(self.spool, job) as folder:
             for name in ("artifacts", "checkpoints", "needs"):
                 (folder / name).mkdir()
             if code:
-                stage.copy_tree(code.folder, folder / "work")
+                stage.copy_tree(code.folder, folder / "work" / start)
                 stage.write_json(folder / "source.json", code.record)
             stage.copy_tree(bundle, folder / "work")  # the task's own files win
             self._needs(submission, folder)
@@ -63,6 +64,7 @@ class Stager:
         return {
             "token": submission.token,
             "job_dir": job,
+            "work": str(PurePosixPath("work", submission.bundle.folder)),
             "ended_dir": self.spool.ended,
             "grace": self.settings.grace_s,
             "path": os.environ.get("PATH", os.defpath),

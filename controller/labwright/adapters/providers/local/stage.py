@@ -84,7 +84,7 @@ def copy_tree(source: Path, target: Path) -> None:
     """Files and links as they are, over what is there; never through a link that is there."""
     if target.is_symlink():
         target.unlink()
-    target.mkdir(exist_ok=True)
+    target.mkdir(parents=True, exist_ok=True)
     with os.scandir(source) as entries:
         for entry in entries:
             to = target / entry.name
