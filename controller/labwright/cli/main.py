@@ -10,9 +10,29 @@ import typer
 from labwright.cli.shell import command
 
 COMMANDS = (  # in the order of `lab --help`; each is the function of its own name in labwright/cli/<name>.py
+    "init",
+    "check",
+    "schema",
+    "plan",
+    "render",
     "serve",
+    "run",
+    "rerun",
+    "retry",
+    "stop",
+    "confirm",
+    "suspend",
+    "resume",
     "status",
     "jobs",
+    "show",
+    "logs",
+    "why",
+    "sql",
+    "best",
+    "compare",
+    "artifacts",
+    "pull",
 )
 
 

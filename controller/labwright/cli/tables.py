@@ -140,3 +140,7 @@ def bar(percent: float | None, width: int = 16) -> "Text":
     share = min(max(percent, 0.0), 100.0)
     full = round(share / 100 * width)
     return Text.assemble(("━" * full, "cyan"), ("━" * (width - full), "bright_black"), f" {share:3.0f}%")
+
+
+def several(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
