@@ -8,10 +8,11 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from labwright.domain.errors import Refused
 from labwright.settings import Place, is_url
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from labwright.domain.lab import Lab
     from labwright.ports.clock import Clock
     from labwright.ports.ledger import Lease, Ledger
-    from labwright.ports.provider import Provider
+    from labwright.ports.provider import Provider, Submission
     from labwright.ports.records import Records
     from labwright.ports.repo import Repo, ResultsBranch
 
@@ -144,6 +145,41 @@ def judges(place: Place, repo: Repo, lab: Lab) -> Iterator[Mapping[str, Provider
         there, clock = Place(place.repo, Path(folder)), open_clock()
         made = {name: make_provider(there, repo, clock, name, settings) for name, settings in lab.providers.items()}
         yield {name: provider for name, provider in made.items() if provider is not None}
+
+
+def preview(
+    place: Place, repo: Repo, name: str, settings: Any, submission: Submission
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Files and variables that an attempt would start with, made as a submission makes them, in a folder that is thrown away.
+    Offline: what github_repo_url names is left out. Raises Refused for a type of provider that has no such files."""
+    from labwright.adapters.providers.local import machine, prepare, spool, stage, variables
+    from labwright.domain.lab import LocalProvider
+
+    if not isinstance(settings, LocalProvider):
+        raise Refused(f"{name} is no local provider", hint="--provider names another one")
+    offline = submission.task.model_copy(update={"github_repo_url": None})
+    with tempfile.TemporaryDirectory(prefix="lab-") as folder:
+        there, real = spool.Spool(Path(folder)), str(place.spool(name).absolute())
+        there.make()
+        job = Path(folder, "jobs", submission.token)
+        prepare.Stager(there, settings, repo.read, {}).stage(replace(submission, task=offline, needs={}), job)
+        names = ("run.sh", "environment.sh", "setup.sh", "main.sh", "config.json")
+        files = {n: (job / n).read_text(encoding="utf-8") for n in names if (job / n).exists()}
+        package = sdk_folder()
+        made = variables.variables(
+            submission,
+            job,
+            inherited={},
+            provider=settings.env,
+            capacity=machine.capacity(settings, there.root),
+            sdk=stage.provide_sdk(there, package) if package else None,
+            resume=None,
+        )
+
+    def placed(found: Mapping[str, str]) -> dict[str, str]:
+        return {key: text.replace(folder, real) for key, text in found.items()}
+
+    return placed(files), placed(made)
 
 
 def sdk_folder() -> Path | None:

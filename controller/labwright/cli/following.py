@@ -180,7 +180,7 @@ def _because(job: Job) -> str:
     return f"({job.reason})" if job.state is not State.COMPLETE and job.reason else ""
 
 
-def exit_status(jobs: Sequence[Job], attempts: Mapping[str, Attempt | None]) -> int:
+def exit_status(jobs: Sequence[Job], attempts: Mapping[JobId, Attempt | None]) -> int:
     """0 all COMPLETE · the exit code of the first that failed, else 1 · 5 stopped."""
     for job in jobs:
         if job.state not in (State.COMPLETE, State.STOPPED):

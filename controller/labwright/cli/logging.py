@@ -21,7 +21,7 @@ def configure(format: Format, *, quiet: bool = False) -> None:
 
     human = is_human(format)
     colours = human and sys.stderr.isatty()
-    shared = [
+    shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if human else "iso", utc=not human),
