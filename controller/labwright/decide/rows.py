@@ -42,7 +42,7 @@ def job_row(
         **_identity(job.id, job.task, job.generation, job.trial, str(job.work)),
         "state": str(job.state),
         "reason": job.reason or None,
-        **_scores(scores or {}, metric, metrics or {}),
+        **(_scores(scores or {}, metric, metrics or {}) if scores or metrics else {"sweep_metric": metric or None}),
         "lower_is_better": task.sweeps.lower_is_better if task.sweeps else True,
         "params": dict(job.parameters),
         "needs": list(job.needs),
