@@ -16,7 +16,7 @@ echo "lab: building the environment 0123456789ab (Python $python)"
 }
 "$uv" export --quiet --frozen --no-emit-project --no-python-downloads --python "$building/bin/python" \
   --project . --output-file "$building/requirements.txt" >/dev/null
-"$uv" pip install --quiet --no-python-downloads --python "$building/bin/python" --requirement "$building/requirements.txt"
+"$uv" pip install --quiet --system-certs --no-python-downloads --python "$building/bin/python" --requirement "$building/requirements.txt"
 "$building/bin/python" -I - >"$building/environment.json" <<'PYTHON'
 import importlib.metadata, json, platform
 packages = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions() if d.metadata["Name"]}

@@ -14,7 +14,7 @@ echo "lab: building the environment 0123456789ab (Python $python)"
   echo "lab: there is no Python $python on this machine; install it, or ask for another in environment.python"
   exit 1
 }
-"$uv" pip install --quiet --no-python-downloads --python "$building/bin/python" --requirement 're q.txt'
+"$uv" pip install --quiet --system-certs --no-python-downloads --python "$building/bin/python" --requirement 're q.txt'
 "$building/bin/python" -I - >"$building/environment.json" <<'PYTHON'
 import importlib.metadata, json, platform
 packages = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions() if d.metadata["Name"]}

@@ -10,7 +10,10 @@ from labwright.domain import secrets
 from labwright.domain.errors import Refused
 from labwright.ports.provider import Capacity, Submission
 
-INHERITED = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TZ", "TMPDIR")
+INHERITED = (
+    *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TZ", "TMPDIR"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR"),  # which authorities this machine trusts: no secret, and nothing is installed without
+)
 
 
 def as_shell(text: str, values: Mapping[str, str]) -> str:
