@@ -59,7 +59,7 @@ class Supersede(StrEnum):
 class Concurrency(Form):
     """What a newer content of the task, or of its group, does to older jobs."""
 
-    group: Line | None = Field(None, description="Tasks of one group supersede each other.")
+    group: Line | None = Field(None, description="Jobs of one group run one at a time, whichever task they are of.")
     supersede: Supersede = Field(
         Supersede.QUEUED, description="Which older jobs stop: only `queued`, `running` too, or none."
     )
