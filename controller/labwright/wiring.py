@@ -41,6 +41,15 @@ def open_ledger(place: Place, *, read_only: bool = False) -> Ledger:
     return SqlLedger.open(place.ledger, read_only=read_only)
 
 
+def copy_ledger(place: Place, to: Path) -> None:
+    """A whole copy, even while others write."""
+    import sqlite3
+    from contextlib import closing
+
+    with closing(sqlite3.connect(place.ledger)) as ledger, closing(sqlite3.connect(to)) as copy:
+        ledger.backup(copy)
+
+
 def open_repo(place: Place, results_branch: str = RESULTS_BRANCH) -> Repo:
     from labwright.adapters.repos.git.mirror import GitRepo
 
@@ -110,6 +119,27 @@ def published(place: Place, branch: str = RESULTS_BRANCH, suffix: str = "") -> I
     if is_url(place.repo) and place.mirror.exists():
         return GitResultsBranch(place.mirror, place.repo, branch).files(suffix)
     return open_results(place.repo, suffix, branch=branch)
+
+
+def push_would_work(place: Place, branch: str) -> str:
+    """What a push of the results branch would do, in words. Nothing is sent. Raises LabError where it would fail."""
+    from labwright.adapters.repos.git.remotes import parse_remote
+    from labwright.adapters.repos.git.run import attempt, failure
+    from labwright.adapters.repos.git.source import find_source
+
+    remote = parse_remote(place.repo)
+    git_dir = find_source(remote).git_dir if remote.path else place.mirror
+    names = (f"refs/heads/{branch}", "refs/lab/results", "HEAD", "refs/heads/main")
+    found = (attempt(git_dir, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}") for name in names)
+    tip = next((done.stdout.decode().strip() for done in found if done.returncode == 0), "")
+    if not tip:
+        return "cannot be tried before the first commit was fetched"
+    done = attempt(
+        git_dir, "push", "--dry-run", "--no-verify", "--", remote.url, f"{tip}:refs/heads/{branch}", remote=remote
+    )
+    if done.returncode and b"non-fast-forward" not in done.stderr and b"fetch first" not in done.stderr:
+        raise failure("push", done.stderr, remote)
+    return "does not exist yet and can be pushed" if b"[new branch]" in done.stderr else "can be pushed"
 
 
 def load_results(files: Iterator[tuple[str, bytes]], records: Records) -> Loaded:

@@ -33,6 +33,8 @@ COMMANDS = (  # in the order of `lab --help`; each is the function of its own na
     "compare",
     "artifacts",
     "pull",
+    "doctor",
+    "rebuild",
 )
 
 

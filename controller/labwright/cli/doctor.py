@@ -1,0 +1,76 @@
+"""`lab doctor`: is everything here that a controller needs? Each finding says how to mend it."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import typer
+
+from labwright.cli.asjson import print_json
+from labwright.cli.shell import NO, JsonOption, RepoOption, place
+from labwright.domain.errors import LabError
+
+if TYPE_CHECKING:
+    from labwright.settings import Place
+
+OK, WARN, FAIL = "ok", "warn", "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    check: str
+    result: str  # ok, warn or fail
+    text: str
+    mend: str = ""
+
+
+def doctor(repo: RepoOption = None, as_json: JsonOption = False) -> None:
+    """Check git, the repository, lab.yaml, the state folder, the providers, the results branch. Exit status 1 if one fails."""
+    found = []
+    for finding in findings(place(repo)):
+        found.append(finding)
+        if not as_json:
+            _say(finding)
+    if as_json:
+        print_json([asdict(finding) for finding in found])
+    if any(finding.result == FAIL for finding in found):
+        raise typer.Exit(NO)
+
+
+def findings(of: "Place") -> Iterator[Finding]:
+    """One after the other, as they are found; what one check needs of another that failed is left out."""
+    from labwright.cli.doctor_lab import lab_findings
+    from labwright.cli.doctor_state import state_findings
+
+    yield git_version()
+    yield from state_findings(of)
+    yield from lab_findings(of)
+
+
+def git_version() -> Finding:
+    import re
+    import subprocess
+
+    try:
+        said = subprocess.run(["git", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return Finding("git", FAIL, "git is not installed", "install git 2.34 or newer")
+    found = re.search(r"(\d+)\.(\d+)", said)
+    old = found is None or (int(found[1]), int(found[2])) < (2, 34)
+    return Finding("git", FAIL if old else OK, said, "install git 2.34 or newer" if old else "")
+
+
+def told(check: str, error: LabError) -> Finding:
+    return Finding(check, FAIL, error.message, error.hint)
+
+
+def _say(finding: Finding) -> None:
+    from rich.text import Text
+
+    from labwright.cli.tables import cell, console
+
+    mark, style = {OK: ("✓ ", "green"), WARN: ("• ", "yellow"), FAIL: ("✗ ", "bold red")}[finding.result]
+    out = console()
+    out.print(Text.assemble((mark, style), cell(f"{finding.check}: ", "bold"), cell(finding.text, most=1000)))
+    if finding.mend:
+        out.print(Text.assemble("    → ", cell(finding.mend, "cyan", most=1000)))
