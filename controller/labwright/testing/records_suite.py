@@ -172,7 +172,7 @@ class RecordsSuite:
     def test_the_summary_equals_what_the_points_say_in_whatever_batches_they_came(self, records: Records) -> None:
         chance = random.Random(7)  # noqa: S311
         every = [
-            Point(f"j{chance.randrange(3)}", chance.randrange(1, 3), f"m{chance.randrange(3)}", chance.choice([None, *range(20)]),
+            Point(f"j{chance.randrange(3)}", chance.randrange(1, 3), f"m{chance.randrange(3)}", chance.choice([None, -(2**63), *range(20)]),
                   chance.choice([math.nan, 1.5, -2.0, chance.random()]), NOON + timedelta(seconds=n))
             for n in range(600)
         ]  # fmt: skip

@@ -20,7 +20,7 @@ _TOUCHED = f"""
     FROM given GROUP BY {_KEY}"""
 _SAME = "s.job = g.job AND s.attempt = g.attempt AND s.name = g.name AND s.rank = g.rank"
 _NEWER = (
-    "coalesce(g.last_step, -9223372036854775808) > coalesce(s.last_step, -9223372036854775808) OR "
+    "g.last_step > s.last_step OR (g.last_step IS NOT NULL AND s.last_step IS NULL) OR "
     "(g.last_step IS NOT DISTINCT FROM s.last_step AND g.last_time >= s.last_time)"
 )
 _MERGE = (
