@@ -51,6 +51,7 @@ def manifest_of(
         commit=job.commit,
         branch=_text(job.branch, MOST_DETAIL),
         author=_text(job.author, MOST_DETAIL),
+        plan=job.plan,
         source=dict(collected.source),
         files=dict(sorted(files.items())),
         parameters=dict(job.parameters),

@@ -61,7 +61,7 @@ def attempt_row(attempt: Attempt, task: Task) -> Row:
 
 
 def rows_of(manifest: Manifest) -> Batch:
-    """The rows of a finished job: its job, attempts and artifacts. Its plan is not in the manifest and stays as it is."""
+    """The rows of a finished job: its job, attempts and artifacts."""
     row = {
         **_identity(manifest.job, manifest.task, manifest.generation, manifest.trial, manifest.work_digest),
         "state": manifest.state,
@@ -71,7 +71,7 @@ def rows_of(manifest: Manifest) -> Batch:
         "params": dict(manifest.parameters),
         "needs": list(manifest.needs),
         "provider": manifest.provider,
-        **_origin(manifest.commit, manifest.branch, manifest.author, None, manifest.created),
+        **_origin(manifest.commit, manifest.branch, manifest.author, manifest.plan, manifest.created),
         **_times(manifest.attempts, manifest.ended, final=True),
         "attempt": max((attempt.n for attempt in manifest.attempts), default=0),
         **_amounts(manifest.spec),
@@ -80,7 +80,6 @@ def rows_of(manifest: Manifest) -> Batch:
         "environment": (manifest.environment and manifest.environment.digest) or None,
         "log_tail": manifest.log_tail or None,
     }
-    del row["plan"]
     return Batch(
         jobs=[row],
         attempts=[_attempt(manifest.job, attempt, manifest.spec) for attempt in manifest.attempts],

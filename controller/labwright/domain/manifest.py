@@ -61,6 +61,7 @@ class Manifest(Model):
     commit: str
     branch: str
     author: str = ""
+    plan: str = ""  # digest of the plan that launched it; empty when a person did
     source: Mapping[str, str] = Field(default_factory=dict)  # github_repo_url and the exact SHA that was fetched
     files: Mapping[str, str] = Field(default_factory=dict)  # bundle path → git object id
     parameters: Mapping[str, Any] = Field(default_factory=dict)
