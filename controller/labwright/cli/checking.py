@@ -15,10 +15,12 @@ from labwright.domain.errors import Invalid, Problem, Refused
 from labwright.domain.lab import Lab
 from labwright.domain.secrets import secret_names
 from labwright.domain.snapshot import Snapshot
+from labwright.domain.task import Task
 from labwright.settings import Place
 
 _FIELD = re.compile(r"`?([a-z_]+(?:\.[a-z_]+)*)`?(?::| is )")
-_MISSPELT = re.compile(r"(?:experiments/.+/)?(?:task\.ya?ml|Task\.yaml|TASK\.YAML)|[Ll]ab\.yml|Lab\.yaml")
+_KEYS = frozenset(field.alias or name for name, field in Task.model_fields.items())
+_MISSPELT = re.compile(r"(?:experiments/(?:.+/)?)?(?:task\.ya?ml|Task\.yaml|TASK\.YAML)|[Ll]ab\.yml|Lab\.yaml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,9 @@ def _refusals(repo: Any, file: TaskFile, task: Asked) -> Iterator[Problem]:
     document = read_document(_bytes(repo, file), file.path)
     for sentence in task.refusals:
         named = _FIELD.match(sentence)
-        path = tuple(named[1].split(".")) if named else ("resources", "compute_provider")
+        path = tuple(named[1].split(".")) if named else ()
+        if not path or path[0] not in _KEYS:
+            path = ("resources", "compute_provider")
         inner = ("task", *path) if document.has(("task",)) and not document.has(path[:1]) else path
         yield document.problem(inner, sentence, key=len(path) == 1)
 
