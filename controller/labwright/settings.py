@@ -94,8 +94,8 @@ def _top(path: Path) -> Path:
     bare = _git(path, "rev-parse", "--is-bare-repository")
     found = _git(path, "rev-parse", "--absolute-git-dir" if bare == "true" else "--show-toplevel")
     if not found:
-        where = "here" if path == Path() else str(path.absolute())
-        raise Refused(f"no git repository at {where}", hint="`lab init` makes a lab; `--repo` names one")
+        where = "here" if path == Path() else f"at {path.absolute()}"
+        raise Refused(f"no git repository {where}", hint="`lab init` makes a lab; `--repo` names one")
     return Path(found).resolve()
 
 

@@ -94,7 +94,10 @@ def report(place: Place, answered: Sequence[Answered], *, as_json: bool = False)
         print_json([to_json(one) for one in answered])
     else:
         for one in answered:
-            say(f"lab: {one.act.answer}" if one.refused else one.act.answer or _waits(place), err=one.refused)
+            say(
+                f"lab: {one.act.answer}" if one.refused else one.act.answer or _waits(place, one.act.kind),
+                err=one.refused,
+            )
     if any(one.refused for one in answered):
         raise typer.Exit(REFUSED)
 
@@ -106,7 +109,9 @@ def to_json(one: Answered) -> Mapping[str, Any]:
     return {**fields, "answer": act.answer, "jobs": one.jobs}
 
 
-def _waits(place: Place) -> str:
+def _waits(place: Place, kind: ActKind) -> str:
     if running(place):
         return "asked; the controller has not answered yet (`lab status`)"
-    return f"queued: it starts when `lab serve` runs (for {place.repo})"
+    starts = kind in (ActKind.RUN, ActKind.RERUN, ActKind.RETRY)
+    words = "queued: it starts" if starts else "noted: it is carried out"
+    return f"{words} when `lab serve` runs (for {place.repo})"

@@ -23,7 +23,7 @@ class Format(StrEnum):
 
 
 def check(
-    paths: Annotated[list[str] | None, typer.Argument(metavar="[PATH]...", help="Only problems of these files")] = None,
+    paths: Annotated[list[str] | None, typer.Argument(metavar="PATH", help="Only problems of these files")] = None,
     commit: Annotated[str | None, typer.Option(help="Check this commit instead of the working tree")] = None,
     repo: Annotated[str, typer.Option(help="A folder of the lab repository")] = ".",
     output: Annotated[Format, typer.Option("--format", help="github: annotations for its Actions")] = Format.TEXT,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def confirm(
     plan: Annotated[
-        str | None, typer.Argument(metavar="[PLAN]", help="The plan's digest, or its start; left out: list them")
+        str | None, typer.Argument(metavar="PLAN", help="The plan's digest, or its start; left out: list them")
     ] = None,
     repo: RepoOption = None,
     as_json: JsonOption = False,

@@ -168,7 +168,9 @@ def _progress(*, hidden: bool) -> Iterator[_Bars]:
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as bars:  # prints of ours go above the bars
+    # what we print goes above the bars, but a log that is sent to a file stays on its way there
+    screen = Console(stderr=True)
+    with Progress(console=screen, transient=True, redirect_stdout=sys.stdout.isatty()) as bars:
         yield _Bars(bars)
 
 

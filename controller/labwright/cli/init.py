@@ -20,7 +20,7 @@ _NAME = re.compile(rb"^name: lab$", re.MULTILINE)
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where; made if missing")] = Path(),
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where; made if missing")] = Path(),
     fill: Annotated[
         bool, typer.Option("--fill", help="Keep the files that are there and add the missing ones")
     ] = False,

@@ -108,7 +108,9 @@ def _handle_signals(site: "Site") -> None:
         asked += 1
         if asked > 1 and number == signal.SIGINT:
             os._exit(130)  # somebody does not want to wait for a hanging remote
-        _write("lab: stopping; running jobs go on" + (" (Ctrl-C again: at once)\n" if asked == 1 else "\n"))
+        _write(
+            "lab: stopping; running jobs go on" + (" (Ctrl-C again: at once)\n" if number == signal.SIGINT else "\n")
+        )
         site.controller.stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -14,7 +14,7 @@ from labwright.settings import Place, find_place
 def stop(
     targets: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[JOB|TASK]...", help="Jobs, or tasks", autocompletion=completion.tasks_and_jobs),
+        typer.Argument(metavar="JOB|TASK", help="Jobs, or tasks", autocompletion=completion.tasks_and_jobs),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every job that waits or runs")] = False,
     repo: RepoOption = None,

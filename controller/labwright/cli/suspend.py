@@ -9,7 +9,7 @@ from labwright.cli.shell import JsonOption, RepoOption
 from labwright.settings import find_place
 
 ProviderArgument = Annotated[
-    str | None, typer.Argument(metavar="[PROVIDER]", help="Left out: all", autocompletion=completion.providers)
+    str | None, typer.Argument(metavar="PROVIDER", help="Left out: all", autocompletion=completion.providers)
 ]
 
 

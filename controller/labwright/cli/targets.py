@@ -57,6 +57,8 @@ class Desk:
         self.place, self.repo = place, repo
         default = _default(repo, tips)
         self.branch = branch or default
+        if not tips:
+            raise Refused("there is no commit yet", hint="commit a task first")
         if self.branch not in tips:
             raise Refused(f"there is no branch {clean(self.branch)}", hint=f"there are: {', '.join(sorted(tips)[:10])}")
         self.tree: Tree = Tree(repo.snapshot(tips[self.branch]))
