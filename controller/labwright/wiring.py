@@ -61,8 +61,9 @@ def reading(place: Place) -> Iterator[tuple[Repo, Mapping[str, str]]]:
     """The repository for a look, and its tips: a local one where it lies, another out of the controller's mirror as of its
     last fetch (or fetched for this once). Nothing is written into the state."""
     from labwright.adapters.repos.git.mirror import GitRepo
+    from labwright.adapters.repos.git.remotes import parse_remote
 
-    known = is_url(place.repo) and place.mirror.exists()
+    known = parse_remote(place.repo).path is None and place.mirror.exists()
     with tempfile.TemporaryDirectory(prefix="lab-") as folder:
         mirror = place.mirror if known else Path(folder) / "mirror.git"
         repo = GitRepo(place.repo, mirror, settle_after=None)
