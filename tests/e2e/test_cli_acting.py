@@ -210,6 +210,20 @@ def test_serve_goes_on_without_its_remote_and_with_a_bad_lab_yaml(world: LabWorl
     assert [job["state"] for job in world.jobs()] == ["COMPLETE"]  # by the last settings that were good
 
 
+def test_a_second_interrupt_does_not_wait_for_a_remote_that_hangs(world: LabWorld) -> None:
+    world.commit({"README.md": "x"})
+    log = (world.top / "serve.log").open("w")
+    running = subprocess.Popen(
+        [sys.executable, "-m", "labwright", "serve", "--repo", "ssh://nowhere.example/lab.git"],
+        cwd=world.repo, env={**world.env, "GIT_SSH_COMMAND": "sleep 20 #"}, stderr=log,
+    )  # fmt: skip
+    world.until(lambda: '"serving"' in world.log())
+    running.send_signal(signal.SIGINT)
+    world.until(lambda: "stopping" in world.log())
+    running.send_signal(signal.SIGINT)
+    assert running.wait(30) == 130
+
+
 def test_render_shows_the_script_and_hides_secrets(world: LabWorld) -> None:
     world.commit({
         "lab.yaml": "secrets: {TOKEN: {env: THE_TOKEN}}\n",
