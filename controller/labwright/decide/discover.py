@@ -11,6 +11,7 @@ from labwright.domain.snapshot import Entry, Snapshot
 EXPERIMENTS = "experiments/"
 TASK_FILE = "task.yaml"
 REGULAR = frozenset({"100644", "100755"})
+_FOLDERS = "(?:.*?/)??"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,20 +97,41 @@ class Tree:
 
 @cache
 def glob_regex(pattern: str) -> re.Pattern[str]:
-    """`*` and `?` stay within one folder, `**` does not; a folder's name stands for all that is in it."""
-    out, at = "", 0
+    """`*` and `?` stay within one folder, `**` does not; a folder's name stands for all that is in it.
+
+    What lies between two `**` is matched where it first fits and never tried again (an atomic group), which finds the same
+    paths and keeps a pattern full of stars, which anybody may commit, from taking for ever."""
+    *firsts, last = _runs(pattern.rstrip("/"))
+    start = "".join(_run(*run, last=False) for run in firsts)
+    return re.compile(start + _run(*last, last=True) + "(?:/.*)?", re.DOTALL)
+
+
+def _runs(pattern: str) -> list[tuple[str, list[str]]]:
+    """The pattern cut at each `**`: what it stands for as a regex, and the texts between the `*` of what follows it."""
+    runs: list[tuple[str, list[str]]] = [("", [""])]
+    at = 0
     while at < len(pattern):
-        if pattern.startswith("**/", at):
-            out, at = out + "(?:.*/)?", at + 3
-        elif pattern.startswith("**", at):
-            out, at = out + ".*", at + 2
+        if pattern.startswith("**", at):
+            whole = pattern.startswith("**/", at) and (at == 0 or pattern[at - 1] == "/")  # any folders, or none
+            at += 3 if whole else 2
+            if not (whole and runs[-1] == (_FOLDERS, [""])):  # `**/**/` says no more than `**/`
+                runs.append((_FOLDERS if whole else ".*?", [""]))
         elif pattern[at] == "*":
-            out, at = out + "[^/]*", at + 1
-        elif pattern[at] == "?":
-            out, at = out + "[^/]", at + 1
+            runs[-1][1].append("")
+            at += 1
         else:
-            out, at = out + re.escape(pattern[at]), at + 1
-    return re.compile(out.rstrip("/") + "(?:/.*)?", re.DOTALL)
+            runs[-1][1][-1] += "[^/]" if pattern[at] == "?" else re.escape(pattern[at])
+            at += 1
+    return runs
+
+
+def _run(gap: str, texts: Sequence[str], *, last: bool) -> str:
+    first, *others = texts
+    stars = [f"(?>[^/]*?{text})" for text in others]
+    if last and others:
+        stars[-1] = f"[^/]*{others[-1]}"
+    body = gap + first + "".join(stars)
+    return body if last or not gap else f"(?>{body})"
 
 
 def resolve(folder: str, pattern: str) -> str | None:
@@ -127,6 +149,13 @@ def resolve(folder: str, pattern: str) -> str | None:
     return "/".join(parts)
 
 
+def resolve_need(task: str, need: str) -> str:
+    """`alpha/train` as it is; `../train` and `./sub` from where the task lies."""
+    if not need.startswith("."):
+        return need.strip("/").removeprefix(EXPERIMENTS)
+    return resolve(task, need) or need
+
+
 def changed_paths(before: Snapshot | None, after: Snapshot) -> set[str]:
     if before is None:
         return set(after.entries)
@@ -138,7 +167,7 @@ def changed_paths(before: Snapshot | None, after: Snapshot) -> set[str]:
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """What ties a task to things outside its folder."""
+    """What ties a task to things outside its folder, as its file says it."""
 
     inputs: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
@@ -176,7 +205,7 @@ def _with_dependants(tasks: set[str], links: Mapping[str, Links]) -> set[str]:
     waiting: dict[str, list[str]] = {}
     for task, link in links.items():
         for need in link.needs:
-            waiting.setdefault(need, []).append(task)
+            waiting.setdefault(resolve_need(task, need), []).append(task)
     todo = list(tasks)
     while todo:
         for dependant in waiting.get(todo.pop(), ()):

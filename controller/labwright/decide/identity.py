@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from labwright.decide.discover import EXPERIMENTS, REGULAR, TASK_FILE, TaskFile, Tree, resolve
+from labwright.decide.discover import REGULAR, TASK_FILE, TaskFile, Tree, resolve
+from labwright.decide.discover import resolve_need as resolve_need
 from labwright.decide.expand import expand, trial_count
 from labwright.domain.bundle import Bundle, BundleFile
 from labwright.domain.errors import Problem
@@ -151,13 +152,6 @@ def _read(file: TaskFile, reader: Reader) -> Task | Sequence[Problem]:
     if file.mode not in REGULAR:
         return [Problem(file.path, 1, 1, f"{TASK_FILE} must be an ordinary file, not a link or a submodule")]
     return reader.task(file)
-
-
-def resolve_need(task: str, need: str) -> str:
-    """`alpha/train` as it is; `../train` and `./sub` from where the task lies."""
-    if not need.startswith("."):
-        return need.strip("/").removeprefix(EXPERIMENTS)
-    return resolve(task, need) or need
 
 
 def bundle_of(tree: Tree, file: TaskFile, spec: Task) -> tuple[Bundle, Sequence[int]]:

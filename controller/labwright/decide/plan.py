@@ -12,6 +12,8 @@ from labwright.domain.lifecycle import FINAL, LIVE, State
 from labwright.domain.plan import Launch, Plan, Refusal, Reuse, Stop
 from labwright.domain.task import Supersede, Task
 
+_NEEDED = "needed by"  # how the detail of a want starts that is there only because another task waits for it
+
 
 @dataclass(frozen=True, slots=True)
 class Known:
@@ -51,10 +53,18 @@ def plan(asked: Mapping[str, Asked], gone: Collection[str], known: Known, tip: T
         stop=tuple(stops),
         refuse=tuple(made.refuse),
         invalid=tuple(problem for task in asked.values() for problem in task.problems),
-        baseline=len(made.parked),
+        baseline=sum(want.how is Wanted.BASELINE for wants in made.wants.values() for want in wants.values()),
         wants={task: tuple(wants.values()) for task, wants in made.wants.items()},
     )
-    return replace(result, held=over_limit(result, limits, tip))
+    held = over_limit(result, limits, tip)
+    return replace(result, held=held, wants=_still_wanted(result, wants_before)) if held else result
+
+
+def _still_wanted(made: Plan, before: Mapping[str, Sequence[Want]]) -> Mapping[str, tuple[Want, ...]]:
+    """Until somebody confirms a plan, what it would stop stays wanted: the plan after it must not lose sight of that."""
+    pending = {stop.job for stop in made.stop}
+    kept = {task: [want for want in before.get(task, ()) if want.job in pending] for task in made.wants}
+    return {task: (*wants, *kept[task]) for task, wants in made.wants.items()}
 
 
 def satisfying(trial: Trial, same: Sequence[Job]) -> Job | None:
@@ -117,6 +127,7 @@ class _Draft:
         self.wants: dict[str, dict[tuple[Digest, int], Want]] = {}
         self.answers: dict[tuple[str, Digest], JobId] = {}  # which job a dependant of this trial waits for
         self.parked: dict[tuple[str, Digest], _Parked] = {}
+        self.refused: set[str] = set()
 
     def add(self, asked: Asked, before: Sequence[Want]) -> None:
         known = {(want.work, want.generation): want for want in before if want.how is not Wanted.INVALID}
@@ -129,45 +140,88 @@ class _Draft:
                 self.tip.branch, asked.task, Digest(""), 0, Wanted.INVALID, None, self.tip.commit, detail
             )
             return
-        if asked.spec and asked.spec.on.branches is not None and not self._on_branch(asked.spec.on.branches):
-            return
-        if asked.refusals and asked.trials:
-            self.refuse.append(Refusal(asked.task, asked.trials[0].provider, "; ".join(asked.refusals)))
+        lacking = self._lacking(asked)
+        if lacking and asked.trials:
+            self.refused.add(asked.task)
+            self.refuse.append(Refusal(asked.task, asked.trials[0].provider, lacking))
         for place, trial in enumerate(asked.trials):
-            self._trial(_Parked(asked, trial, place), known.get((trial.work, trial.generation)))
+            before_it = known.get((trial.work, trial.generation))
+            if self._on_branch(asked.spec):
+                self._trial(_Parked(asked, trial, place), lacking, before_it)
+            else:
+                self._elsewhere(_Parked(asked, trial, place), lacking, before_it)
+        if asked.task in self.refused:  # nothing takes the place of what runs: it stays wanted
+            for key, want in known.items():
+                if want.job:
+                    wants.setdefault(key, want)
 
-    def _on_branch(self, patterns: Sequence[str]) -> bool:
-        return any(fnmatchcase(self.tip.branch, pattern) for pattern in patterns)
+    def _on_branch(self, spec: Task | None) -> bool:
+        patterns = spec.on.branches if spec else None
+        return patterns is None or any(fnmatchcase(self.tip.branch, pattern) for pattern in patterns)
 
-    def _trial(self, what: _Parked, before: Want | None) -> None:
+    def _lacking(self, asked: Asked) -> str:
+        """Why a task cannot run here: its own provider's words, or a needed task that is refused itself."""
+        if asked.refusals:
+            return "; ".join(asked.refusals)
+        for need in asked.trials[0].needs if asked.trials else ():
+            if need not in self.answers and need not in self.parked:
+                return f"needs `{need[0]}`, which cannot run"
+        return ""
+
+    def _trial(self, what: _Parked, lacking: str, before: Want | None) -> None:
         trial, spec = what.trial, what.asked.spec
-        job = satisfying(trial, self.jobs.get((trial.task, trial.work), ()))
+        job = self._satisfied(trial)
         if job is not None:
-            self.answers[trial.task, trial.work] = job.id
             self.reuse.append(Reuse(job.id, trial, job.state))
             self._want(trial, Wanted.REUSED, job.id, "", before)
-        elif what.asked.refusals:
-            self._want(trial, Wanted.REFUSED, None, "; ".join(what.asked.refusals), before)
+        elif lacking:
+            self._want(trial, Wanted.REFUSED, None, lacking, before)
         elif self.tip.first_sight or (before is not None and before.how is Wanted.BASELINE):
-            self.parked[trial.task, trial.work] = what
-            self._want(trial, Wanted.BASELINE, None, "was there at first sight", before)
+            self._park(what, "was there at first sight", before)
         elif spec is not None and spec.on.manual:
-            self.parked[trial.task, trial.work] = what
-            self._want(trial, Wanted.BASELINE, None, "on.manual: starts only by `lab run`", before)
+            self._park(what, "on.manual: starts only by `lab run`", before)
         else:
             self._launch(what)
 
-    def _launch(self, what: _Parked) -> None:
+    def _elsewhere(self, what: _Parked, lacking: str, before: Want | None) -> None:
+        """Of a task that does not launch on this branch: what runs only because another task needs it."""
         trial = what.trial
-        for need in trial.needs:  # whatever a launched job waits for has to run, baseline or not
-            if need not in self.answers and need in self.parked:
-                self._launch(self.parked.pop(need))
+        job = self._satisfied(trial)
+        if job is None and not lacking:
+            self.parked[trial.task, trial.work] = what
+        elif job is not None and before is not None and before.detail.startswith(_NEEDED):
+            self._want(trial, Wanted.REUSED, job.id, "", before)
+
+    def _satisfied(self, trial: Trial) -> Job | None:
+        job = satisfying(trial, self.jobs.get((trial.task, trial.work), ()))
+        if job is not None:
+            self.answers[trial.task, trial.work] = job.id
+        return job
+
+    def _park(self, what: _Parked, why: str, before: Want | None) -> None:
+        self.parked[what.trial.task, what.trial.work] = what
+        self._want(what.trial, Wanted.BASELINE, None, why, before)
+
+    def _launch(self, what: _Parked) -> None:
+        """With whatever it waits for, baseline or not. Without recursion: a chain of a thousand tasks is legal."""
+        todo = [what]
+        while todo:
+            missing = [n for n in todo[-1].trial.needs if n not in self.answers and n in self.parked]
+            if missing:
+                todo += [self.parked[need] for need in missing]
+                continue
+            top = todo.pop()
+            if (top.trial.task, top.trial.work) not in self.answers:
+                self._make(top, "" if top is what else f"{_NEEDED} {what.trial.task}")
+
+    def _make(self, what: _Parked, why: str) -> None:
+        trial = what.trial
         generation = next_generation(trial, self.jobs.get((trial.task, trial.work), ()))
         made = job_id(trial.work, trial.task, generation)
         needs = tuple(self.answers[need] for need in trial.needs if need in self.answers)
         self.answers[trial.task, trial.work] = made
         self.launch.append(Launch(made, trial, generation, what.place, needs, gpu_hours(what.asked.spec)))
-        self._want(trial, Wanted.LAUNCHED, made, "", None)
+        self._want(trial, Wanted.LAUNCHED, made, why, None)
 
     def _want(self, trial: Trial, how: Wanted, job: JobId | None, detail: str, before: Want | None) -> None:
         """A want that says the same as before stays as it is, so that it keeps naming the commit that brought it."""
@@ -186,7 +240,7 @@ def _stops(
 ) -> list[Stop]:
     stops = []
     for task in [*asked, *gone]:
-        if task in asked and (asked[task].problems or asked[task].refusals):
+        if task in asked and (asked[task].problems or task in made.refused):
             continue
         wanted = {want.job for want in made.wants.get(task, {}).values()}
         for want in before.get(task, ()):

@@ -9,10 +9,12 @@ from labwright.domain.snapshot import CommitInfo
 TRAILER = "lab-rerun"
 
 
-def rerun_acts(commits: Iterable[CommitInfo], tasks: Collection[str], now: datetime) -> list[Act]:
-    """One act a trailer, idempotent by commit and task: the same commit can be read a hundred times."""
+def rerun_acts(commits: Iterable[CommitInfo], tasks: Collection[str], now: datetime, branch: str = "") -> list[Act]:
+    """One act a trailer, idempotent by commit and task: the same commit can be read a hundred times. `branch`: where it was
+    read; what stands there is run."""
+    arguments = {"branch": branch} if branch else {}
     return [
-        Act(f"trailer:{commit.sha}:{value}", ActKind.RERUN, value, commit.email or commit.author, now)
+        Act(f"trailer:{commit.sha}:{value}", ActKind.RERUN, value, commit.email or commit.author, now, arguments)
         for commit in commits
         for key, value in commit.trailers
         if key.lower() == TRAILER and value in tasks
