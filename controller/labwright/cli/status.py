@@ -130,18 +130,19 @@ def _running(job: "Job", attempt: "Attempt | None", told: Row, look: Look) -> Ro
 
 def _groups(jobs: Sequence["Job"]) -> list[Row]:
     """Jobs that wait for the same, as one row."""
-    groups: dict[tuple[str, str], list[Job]] = {}
+    groups: dict[tuple[str, str, str], list[Job]] = {}
     for job in jobs:
-        groups.setdefault((job.task, job.reason), []).append(job)
+        groups.setdefault((job.task, job.reason, job.provider), []).append(job)
     return [
         {
             "task": task,
+            "provider": provider,
             "reason": reason,
             "count": len(same),
             "jobs": [job.id for job in same[:10]],
             "plan": same[0].plan if reason.startswith("limit:") else "",
         }
-        for (task, reason), same in groups.items()
+        for (task, reason, provider), same in groups.items()
     ]
 
 

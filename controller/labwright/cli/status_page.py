@@ -95,7 +95,8 @@ def _waiting(word: str, groups: list[Row]) -> Iterator["RenderableType"]:
         count = f"{group['count']:,} × " if group["count"] > 1 else ""
         one = f" ({group['jobs'][0]})" if group["count"] == 1 else ""
         head = Text.assemble((f"{word} ", STYLES[word.upper()]), cell(f"{count}{group['task']}{one}"))
-        yield Text.assemble(head, ": ", cell(group["reason"], "dim" if word == "queued" else ""))
+        reason = f"waits for room at {group['provider']}" if group["reason"] == "admitted" else group["reason"]
+        yield Text.assemble(head, ": ", cell(reason, "dim" if word == "queued" else ""))
     if len(groups) > 5:
         yield cell(f"and {sum(g['count'] for g in groups[5:]):,} more {word}", "dim")
 

@@ -123,24 +123,34 @@ def standing(look: Look, job: Job) -> Row:
         case State.QUEUED:
             return _queued(look, job)
         case _:
-            return {"text": f"{job.state.lower()}: {job.reason}", "next": f"lab logs -f {job.id}"}
+            word = str(job.state).lower()
+            text = job.reason if job.reason.startswith(word) else f"{word}: {job.reason}"
+            return {"text": text, "next": f"lab logs -f {job.id}"}
 
 
 def _held(look: Look, job: Job) -> Row:
     gate, _, why = job.reason.partition(":")
-    steps = {
-        "limit": f"lab confirm {job.plan[:12]}",
-        "suspended": "lab resume",
-        "needs": "lab why " + _first_open(look, job) if job.needs else "",
-    }
+    if gate == "needs" or (job.needs and gate not in ("limit", "suspended")):
+        return _needs(look, job)
+    steps = {"limit": f"lab confirm {job.plan[:12]}", "suspended": "lab resume"}
     if gate in steps:
         return {"text": f"held by {gate}:{why}", "next": steps[gate]}
     return {"text": f"held: {job.reason}", "next": "" if look.live else "lab serve"}
 
 
-def _first_open(look: Look, job: Job) -> str:
+def _needs(look: Look, job: Job) -> Row:
+    """Which of the jobs that it waits for are not complete, as they stand now."""
     known = look.ledger.jobs(ids=job.needs) if look.ledger else ()
-    return next((need.id for need in known if need.state is not State.COMPLETE), job.needs[0])
+    unmet = [need for need in known if need.state is not State.COMPLETE]
+    if not unmet:
+        return {"text": f"held: {job.reason}", "next": "" if look.live else "lab serve"}
+    some = ", ".join(f"{need.id} ({need.task}) is {need.state}" for need in unmet[:3]) + (
+        " …" if len(unmet) > 3 else ""
+    )
+    return {
+        "text": f"held by needs: {len(unmet)} of {len(job.needs)} are not complete: {some}",
+        "next": f"lab why {unmet[0].id}",
+    }
 
 
 def _queued(look: Look, job: Job) -> Row:
