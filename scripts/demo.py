@@ -2,7 +2,6 @@
 
 Works in .build/demo, made afresh each time, with a state folder of its own there; leaves it behind to be played with."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -12,6 +11,10 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from labwright.domain.lifecycle import AT_PROVIDER, FINAL
+from labwright.settings import place_of
+from labwright.wiring import open_ledger
 
 TOP = Path(__file__).resolve().parent.parent
 HERE = TOP / ".build" / "demo"
@@ -28,7 +31,10 @@ ENV = {
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_PAGER": "cat",
 }
+os.environ["LABWRIGHT_STATE"] = str(STATE)
 say = Console(highlight=False)
+BEST = "SELECT task, job, score, params FROM leaderboard WHERE place = 1"
+SQL = "SELECT task, count(*) AS jobs, round(avg(score), 4) AS mean, round(sum(seconds), 1) AS s FROM jobs GROUP BY task"
 
 
 def title(text: str) -> None:
@@ -67,33 +73,29 @@ def serve() -> subprocess.Popen[bytes]:
     say.print(f"[green]$[/] [bold]lab serve --repo {REMOTE.relative_to(TOP)} &[/]")
     log = (HERE / "serve.log").open("wb")
     process = subprocess.Popen([str(BIN / "lab"), "serve", "--repo", str(REMOTE)], env=ENV, stdout=log, stderr=log)
-    for _ in range(200):
-        if subprocess.run(["lab", "status", "--json"], cwd=LAB, env=ENV, capture_output=True, check=False).returncode == 0:
-            if process.poll() is None and any(STATE.glob("*/control.sock")):
-                return process
+    for _ in range(300):
+        if process.poll() is None and place_of(str(REMOTE)).socket.exists():
+            return process
         time.sleep(0.1)
     sys.exit(f"demo: the controller did not start: see {HERE / 'serve.log'}")
 
 
-def jobs() -> list[dict[str, object]]:
-    return list(json.loads(run("lab", "jobs", "--all", "--json", quiet=True) or "[]"))
-
-
 def watch(expected: int, process: subprocess.Popen[bytes]) -> None:
-    """Progress of the real jobs until all have ended."""
+    """Progress of the real jobs, read from the ledger, until all have ended."""
+    ledger = open_ledger(place_of(str(REMOTE)), read_only=True)
     columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=say) as progress:
         bar = progress.add_task("jobs ended", total=expected)
-        while True:
-            known = jobs()
-            ended = [job for job in known if job["state"] in ("COMPLETE", "FAILED", "STOPPED")]
-            running = sorted({str(job["task"]) for job in known if job["state"] in ("RUNNING", "LAUNCHING")})
-            progress.update(bar, completed=len(ended), description=f"jobs ended  [dim]{' '.join(running)[:48]:48}[/]")
-            if len(ended) >= expected and len(ended) == len(known):
-                return
+        ended = 0
+        while ended < expected:
+            known = ledger.jobs()
+            ended = sum(job.state in FINAL for job in known)
+            running = ", ".join(sorted({job.task for job in known if job.state in AT_PROVIDER}))
+            progress.update(bar, completed=ended, description=f"jobs ended  {running[:32]:32}")
             if process.poll() is not None:
                 sys.exit(f"demo: the controller ended: see {HERE / 'serve.log'}")
-            time.sleep(0.3)
+            time.sleep(0.2)
+    ledger.close()
 
 
 def published(expected: int) -> None:
@@ -127,11 +129,20 @@ def main() -> None:
         title("… get a result")
         run("lab", "jobs")
         run("lab", "best", "diabetes/ridge", "-n", "3")
-        run("lab", "sql", "SELECT task, state, score, round(seconds, 2) AS s, reason FROM jobs WHERE state != 'COMPLETE' OR score > 0.9")
+        run("lab", "sql", SQL, show=f'lab sql "{SQL}"')
+        run("lab", "logs", "diabetes/broken")
         title("The same results are commits, for everyone who has the repository")
         published(16)
         run("git", "log", "--oneline", "-3", "lab-results")
-        run("git", "show", "--stat=100", "--format=%an  %s", "lab-results", show="git show --stat lab-results | head", quiet=True)
+        run(
+            "lab",
+            "sql",
+            "--repo",
+            str(REMOTE),
+            "--from-results",
+            BEST,
+            show=f'lab sql --from-results --repo remote.git "{BEST}"',
+        )
         title("Editing a README launches nothing")
         (LAB / "README.md").open("a").write("\nNotes.\n")
         run("git", "commit", "-qam", "Notes")
@@ -140,16 +151,18 @@ def main() -> None:
     finally:
         process.terminate()
         process.wait(20)
-    say.print(f"\n[bold]Done in {time.monotonic() - began:.0f} s.[/] Yours to play with, in [bold]{LAB.relative_to(Path.cwd()) if LAB.is_relative_to(Path.cwd()) else LAB}[/]:\n")
+    say.print(
+        f"\n[bold]Done in {time.monotonic() - began:.0f} s.[/] Yours to play with, in [bold]{LAB.relative_to(Path.cwd()) if LAB.is_relative_to(Path.cwd()) else LAB}[/]:\n"
+    )
     say.print(f"  export LABWRIGHT_STATE={STATE} PATH={BIN}:$PATH", soft_wrap=True)
-    for line in (
+    for line in (  # each is a command and what it is for
         "lab serve &                       # the controller again; then change something, commit, push",
         "lab status --watch                # a screen to leave open",
         "lab show digits/train             # everything about its newest job",
         "lab logs diabetes/broken          # a job that fails by design",
         'lab sql "SELECT * FROM leaderboard"',
     ):
-        say.print("  " + line, markup=False)
+        say.print("  " + line, markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":
