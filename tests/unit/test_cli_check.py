@@ -137,6 +137,13 @@ def test_a_bad_lab_yaml_does_not_hide_what_is_wrong_with_tasks(top: Path) -> Non
     assert {path for path, _, _ in places()} == {"lab.yaml", "experiments/a/one/task.yaml"}
 
 
+def test_a_lab_inside_another_repository_is_the_one_that_is_checked(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(top, "example/lab.yaml", "")
+    put(top, "example/experiments/a/t/task.yaml", "x: 1\n")
+    monkeypatch.chdir(top / "example")
+    assert {path for path, _, _ in places()} == {"experiments/a/t/task.yaml"}
+
+
 def test_a_folder_without_git_does_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(tmp_path, "plain/experiments/a/t/task.yaml", "x: 1\n")
     monkeypatch.chdir(tmp_path / "plain")

@@ -69,11 +69,17 @@ def _top(folder: Path) -> Path:
     if not folder.is_dir():
         raise Refused(f"there is no folder {clean(folder)}", hint="--repo takes a folder of the lab repository")
     top = git(folder, "rev-parse", "--show-toplevel")
+    if _is_lab(folder) and not (
+        top and _is_lab(Path(top))
+    ):  # an example inside another repository, or not yet a repository
+        return folder.absolute()
     if top:
         return Path(top)
-    if (folder / "lab.yaml").exists() or (folder / "experiments").is_dir():
-        return folder.absolute()
     raise Refused("no git repository here, and no lab.yaml", hint="`lab init` makes a lab; `--repo` names one")
+
+
+def _is_lab(folder: Path) -> bool:
+    return (folder / "lab.yaml").exists() or (folder / "experiments").is_dir()
 
 
 def _below(path: str, top: Path) -> str:
