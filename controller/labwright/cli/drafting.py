@@ -1,6 +1,5 @@
 """What the controller would do with a commit, worked out here: the same questions to the same functions as control/intake.py."""
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from labwright.cli.gitwork import commit_id, current_branch, git
+from labwright.cli.published import published
 from labwright.control.intake import watched
 from labwright.control.reading import Parsed, reader, refuse_by
 from labwright.control.settings import LAB_FILE, refuse_unsupported
@@ -16,19 +16,14 @@ from labwright.decide.identity import Asked, Evaluation
 from labwright.decide.parse import parse_lab
 from labwright.decide.plan import Known, Tip, plan
 from labwright.decide.trailers import rerun_acts
-from labwright.domain.errors import LabError, Refused
-from labwright.domain.ids import Digest, JobId
-from labwright.domain.job import Act, Job, Want, Wanted
+from labwright.domain.errors import LabError
+from labwright.domain.job import Act, Want, Wanted
 from labwright.domain.lab import Lab
-from labwright.domain.lifecycle import State
-from labwright.domain.manifest import Manifest
 from labwright.domain.plan import Plan
 from labwright.domain.snapshot import Snapshot
 from labwright.ports.ledger import Ledger
 from labwright.ports.repo import Repo
 from labwright.settings import Place
-
-_MANIFEST = re.compile(r"results/(?P<task>.+)/[a-z2-7]{12}/manifest\.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +128,7 @@ def draft_by_base(at: Desk, base: str | None, *, launch_existing: bool = False) 
     gone = [name for name in names if name not in at.tree.tasks]
     asked = at.ask(at.tree, names)
     tasks = {*asked, *gone}
-    jobs = published(at, tasks)
+    jobs = published(at.work.repo, at.lab.results.branch, tasks)
     wants: list[Want] = []
     if before is not None:
         old = Tree(before)
@@ -176,43 +171,3 @@ def base_of(work: Place, default: str, commit: str) -> str | None:
     local = commit_id(work.repo, f"refs/heads/{default}")
     found = remote or (local if local != commit else None)
     return (git(work.repo, "merge-base", found, commit) or found) if found else None
-
-
-def published(at: Desk, tasks: Collection[str]) -> list[Job]:
-    """Jobs of these tasks that the results branch knows; none where there is no such branch."""
-    from labwright.wiring import read_results
-
-    jobs = []
-    try:
-        for path, data in read_results(at.work.repo, at.lab.results.branch, "manifest.json"):
-            found = _MANIFEST.fullmatch(path)
-            if found and found["task"] in tasks and (job := _job(data)) is not None:
-                jobs.append(job)
-    except Refused:
-        return []
-    return jobs
-
-
-def _job(data: bytes) -> Job | None:
-    try:
-        made = Manifest.model_validate_json(data)
-    except ValueError:
-        return None
-    return Job(
-        id=JobId(made.job),
-        task=made.task,
-        work=Digest(made.work_digest),
-        generation=made.generation,
-        parameters=made.parameters,
-        spec=Digest(""),
-        bundle=Digest(made.bundle_digest),
-        provider=made.provider,
-        priority=0,
-        commit=made.commit,
-        branch=made.branch,
-        author=made.author,
-        created=made.created,
-        state=State(made.state),
-        reason=made.reason,
-        trial=made.trial,
-    )
