@@ -87,10 +87,20 @@ def init_files() -> Mapping[str, bytes]:
 
 
 def open_records(place: Place | None, *, read_only: bool = False) -> Records:
-    """None: in memory. Raises Unavailable while a controller holds the file."""
-    from labwright.adapters.records.duckdb.records import DuckDbRecords
+    """None: in memory. Raises Unavailable while a controller holds the file. A writer waits a moment for commands that look."""
+    import time
 
-    return DuckDbRecords(place.records if place else None, read_only=read_only)
+    from labwright.adapters.records.duckdb.records import DuckDbRecords
+    from labwright.domain.errors import Unavailable
+
+    until = time.monotonic() + (0 if read_only else 5)
+    while True:
+        try:
+            return DuckDbRecords(place.records if place else None, read_only=read_only)
+        except Unavailable:
+            if time.monotonic() >= until:
+                raise
+        time.sleep(0.05)
 
 
 def open_lease(place: Place) -> Lease:

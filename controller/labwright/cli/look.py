@@ -4,9 +4,8 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from labwright.domain.errors import LabError, Refused, Unavailable
@@ -31,6 +30,7 @@ class Look:
     branch: str = "lab-results"
     from_results: bool = False
     _loaded: "Records | None" = None
+    _memo: dict[tuple[str, int, int], list[Row]] = field(default_factory=dict)
 
     def ask(self, sql: str, limits: "QueryLimits | None" = None) -> "Answer":
         """One statement. Raises Refused in DuckDB's words, Unavailable while nobody can answer."""
@@ -44,7 +44,17 @@ class Look:
         return self._loaded.query(sql, limits)
 
     def rows(self, sql: str) -> list[Row]:
-        """JSON columns as values."""
+        """JSON columns as values. While no controller runs, a file that did not change is not opened again for the same
+        question: `lab status --watch` must not stand in the way of a controller that starts."""
+        file = self.place.records
+        if self._loaded is None and not self.live and file.exists():
+            key = (sql, file.stat().st_mtime_ns, file.stat().st_size)
+            if key not in self._memo:
+                self._memo = {k: v for k, v in self._memo.items() if k[1:] == key[1:]} | {key: self._rows(sql)}
+            return [dict(row) for row in self._memo[key]]
+        return self._rows(sql)
+
+    def _rows(self, sql: str) -> list[Row]:
         answer, found = self.ask(sql), []
         for batch in answer.batches():
             texts = [f.name for f in batch.schema if (f.metadata or {}).get(b"type") == b"JSON"]
@@ -52,7 +62,7 @@ class Look:
                 found.append(row | {name: json.loads(row[name]) for name in texts if row[name] is not None})
         return found
 
-    @cached_property
+    @property
     def live(self) -> bool:
         """Whether a controller runs."""
         from labwright.wiring import lease_holder
