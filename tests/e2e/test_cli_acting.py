@@ -27,9 +27,9 @@ def test_a_lab_that_init_made_runs_what_a_commit_changes_and_nothing_else(world:
     assert "no problem" in world.lab("check").stdout
 
     first = world.lab("serve", "--once").stdout
-    assert "first sight: 5 trials" in first
+    assert "first sight: 6 trials" in first
     assert "lab serve --launch-existing" in first
-    all_tasks = ["alpha/train"] * 3 + ["beta/evaluate", "gamma/shell"]
+    all_tasks = ["alpha/train"] * 3 + ["beta/fit", "beta/points", "gamma/shell"]
     assert world.once("--launch-existing") == all_tasks  # even after a baseline
     assert world.once() == []
     assert world.once("--launch-existing") == []
@@ -42,14 +42,16 @@ def test_a_lab_that_init_made_runs_what_a_commit_changes_and_nothing_else(world:
     assert world.once() == []
 
     world.edit(code, "= offset = 0.0", "= offset = 0.5")
-    assert world.once() == ["alpha/train"] * 3 + ["beta/evaluate"]
+    assert world.once() == ["alpha/train"] * 3
     world.edit(code, "= offset = 0.5", "= offset = 0.0")
     assert world.once() == []
 
     world.edit("experiments/gamma/shell/task.yaml", "run: bash", "rerun: 1\nrun: bash")
     assert world.once() == ["gamma/shell"]
     world.edit(task, "0.1, 0.3]", "0.1, 0.3, 0.5]")
-    assert world.once() == ["alpha/train", "beta/evaluate"]
+    assert world.once() == ["alpha/train"]
+    world.edit("experiments/beta/points/points.py", "3 * x", "2 * x")
+    assert world.once() == ["beta/fit", "beta/points"]  # what is needed, and what reads it
     world.commit({"README.md": "more\n"}, "again\n\nLab-Rerun: gamma/shell")
     assert world.once() == ["gamma/shell"]
     assert world.once() == []
