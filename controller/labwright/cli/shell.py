@@ -1,18 +1,17 @@
-"""What every command shares: how errors leave, how JSON leaves, which lab is meant.
+"""What every command shares: how errors leave, which lab is meant.
 
 Exit status: 0 done · 1 the answer is no (a problem in the user's files, a job that failed) · 2 wrong usage · 3 refused: a human
 must change something · 4 unavailable: try again later."""
 
-import json
 import os
 import sys
 from collections.abc import Callable
-from datetime import datetime
 from functools import wraps
-from typing import Annotated, Any, ParamSpec, TypeVar
+from typing import Annotated, ParamSpec, TypeVar
 
 import typer
 
+from labwright.cli.terminal import clean_lines
 from labwright.domain.errors import Invalid, LabError, Unavailable
 from labwright.settings import Place, find_place
 
@@ -40,25 +39,13 @@ def command(function: Callable[P, T]) -> Callable[P, T]:
             return function(*args, **kwargs)
         except Invalid as error:
             for problem in error.problems:
-                typer.echo(str(problem), err=True)
+                typer.echo(clean_lines(str(problem)), err=True)
             raise typer.Exit(NO) from None
         except LabError as error:
-            typer.echo(f"lab: {error}", err=True)
+            typer.echo(clean_lines(f"lab: {error}"), err=True)
             raise typer.Exit(UNAVAILABLE if isinstance(error, Unavailable) else REFUSED) from None
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `lab jobs | head`: no noise at exit
             raise typer.Exit(0) from None
 
     return wrapped
-
-
-def print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_plain))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if hasattr(value, "_asdict"):
-        return value._asdict()
-    return str(value)
