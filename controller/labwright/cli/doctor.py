@@ -1,27 +1,17 @@
 """`lab doctor`: is everything here that a controller needs? Each finding says how to mend it."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import typer
 
 from labwright.cli.asjson import print_json
+from labwright.cli.finding import FAIL, OK, WARN, Finding
 from labwright.cli.shell import NO, JsonOption, RepoOption, place
-from labwright.domain.errors import LabError
 
 if TYPE_CHECKING:
     from labwright.settings import Place
-
-OK, WARN, FAIL = "ok", "warn", "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    check: str
-    result: str  # ok, warn or fail
-    text: str
-    mend: str = ""
 
 
 def doctor(repo: RepoOption = None, as_json: JsonOption = False) -> None:
@@ -58,10 +48,6 @@ def git_version() -> Finding:
     found = re.search(r"(\d+)\.(\d+)", said)
     old = found is None or (int(found[1]), int(found[2])) < (2, 34)
     return Finding("git", FAIL if old else OK, said, "install git 2.34 or newer" if old else "")
-
-
-def told(check: str, error: LabError) -> Finding:
-    return Finding(check, FAIL, error.message, error.hint)
 
 
 def _say(finding: Finding) -> None:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from labwright.cli.doctor import FAIL, OK, WARN, Finding, told
 from labwright.cli.drafting import lab_of
+from labwright.cli.finding import FAIL, OK, WARN, Finding, told
 from labwright.control.intake import watched
 from labwright.control.secrets import resolve
 from labwright.domain.errors import Invalid, LabError

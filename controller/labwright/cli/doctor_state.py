@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from labwright.cli.doctor import FAIL, OK, WARN, Finding, told
+from labwright.cli.finding import FAIL, OK, WARN, Finding, told
 from labwright.cli.tables import ago, size
 from labwright.domain.errors import LabError
 from labwright.settings import Place

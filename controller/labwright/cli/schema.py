@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from labwright.cli.shell import print_json
+from labwright.cli.asjson import print_json
 
 
 class Which(StrEnum):

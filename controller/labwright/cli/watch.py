@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from labwright.cli.look import Look, looking
-from labwright.cli.status import see
+from labwright.cli.seeing import see
 from labwright.cli.status_page import page
 from labwright.cli.tables import cell, console
 from labwright.domain.errors import LabError, Refused
