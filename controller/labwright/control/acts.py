@@ -1,15 +1,16 @@
 """What humans ask for: run, rerun, retry, stop, confirm, suspend, resume. Stored once, carried out once, answered."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
 from labwright.control.intake import Intake, jobs_of, watched
 from labwright.control.world import World, later
-from labwright.decide.identity import Asked
+from labwright.decide.identity import Asked, unsupported
 from labwright.decide.rows import approval_row
 from labwright.decide.run_plan import run_plan
-from labwright.domain.errors import LabError, Refused
+from labwright.domain.errors import LabError, Refused, Unavailable
 from labwright.domain.ids import JobId, job_id
 from labwright.domain.job import Act, ActKind, Job
 from labwright.domain.lifecycle import FINAL, State
@@ -42,16 +43,21 @@ class Acts:
         self._next = later(now, SECONDS)
         for act in ledger.acts():
             needs_tree = act.kind in (ActKind.RUN, ActKind.RERUN, ActKind.RETRY)
-            if needs_tree and (not self.intake.fetched or self.intake.dirty):
-                self.world.asked.set()
+            if needs_tree and not self.intake.up_to_date:
                 continue  # what it names may be in a commit that is not planned yet
             try:
                 with self.world.book.transaction():
                     answer = self._by_kind[act.kind](act, now)
-                    ledger.finish_act(act.id, now, answer)
-            except LabError as error:
+            except _NotNow:
+                continue  # asked again next time
+            except Refused as error:
                 answer = f"refused: {error}"
-                ledger.finish_act(act.id, now, answer)
+            except (LabError, OSError):
+                raise  # the ledger's own trouble: nothing of this turn is written
+            except Exception as error:
+                self.world.log.error("defect", doing=f"act {act.id}", error=repr(error), exc_info=error)
+                answer = f"failed, by a defect of Labwright: {error!r}"
+            ledger.finish_act(act.id, now, answer)
             self.acted = True
             self.world.notes.append(Batch(approvals=[approval_row(replace(act, done=now, answer=answer))]))
             self.world.log.info("asked", what=str(act.kind), target=act.target, by=act.by, answer=answer)
@@ -72,18 +78,30 @@ class Acts:
 
     def _asked(self, act: Act) -> Mapping[str, Asked]:
         branch = self._branch(act)
-        tree = self.intake.tree(branch)
+        with _reading():
+            tree = self.intake.tree(branch)
         if act.target not in tree.tasks:
             raise Refused(
                 f"there is no task {act.target} at {branch}", hint="`lab jobs` and `lab plan` list what there is"
             )
-        made = self.intake.evaluate(tree, [act.target], branch, first_sight=True).asked
+        with _reading():
+            made = self.intake.evaluate(tree, [act.target], branch, first_sight=True).asked
         asked = made[act.target]
         if asked.problems:
             raise Refused(str(asked.problems[0]))
-        if asked.refusals:
-            raise Refused("; ".join(asked.refusals))
+        refusals = self._refusals(asked, str(act.arguments.get("provider") or ""))
+        if refusals:
+            raise Refused("; ".join(refusals))
         return made
+
+    def _refusals(self, asked: Asked, provider: str) -> Sequence[str]:
+        """Of the provider that was named by hand, or of the task's own."""
+        if not provider or asked.spec is None:
+            return asked.refusals
+        if provider not in self.world.providers:
+            known = ", ".join(self.world.providers) or "none"
+            return [f"there is no provider `{provider}` in lab.yaml (it has: {known})"]
+        return [*unsupported(asked.spec), *self.world.providers[provider].refuse(asked.spec)]
 
     def _branch(self, act: Act) -> str:
         branch = str(act.arguments.get("branch") or "")
@@ -101,10 +119,11 @@ class Acts:
         book, ledger = self.world.book, self.world.book.ledger
         branch = self._branch(act)
         commit = self.intake.tips[branch]
+        with _reading():
+            info = self.world.repo.commits([commit])[commit]
         made = run_plan(asked, act.target, ledger.jobs(tasks=list(asked)), branch, commit, act.arguments, again=again)
-        for launch in made.launch:
-            ledger.put_contents(asked[launch.trial.task].contents)
-        info = self.world.repo.commits([commit])[commit]
+        for task in dict.fromkeys(launch.trial.task for launch in made.launch):
+            ledger.put_contents(asked[task].contents)
         jobs = [replace(job, author=act.by or job.author) for job in jobs_of(made, info, now)]
         book.insert(jobs)
         launched, reused = [job.id for job in jobs], [reuse.job for reuse in made.reuse]
@@ -150,7 +169,8 @@ class Acts:
         plan = plans[0]
         if plan.confirmed:
             return f"confirmed before, by {plan.confirmed}"
-        ledger.put_plan(replace(plan, confirmed=act.by))
+        for same in plans:  # of every commit and branch that asks for it
+            ledger.put_plan(replace(same, confirmed=act.by))
         for stopped, reason in dict((plan.detail or {}).get("stop", {})).items():
             job = book.live.get(JobId(stopped))
             if job is not None and not job.stop_asked:
@@ -161,7 +181,8 @@ class Acts:
         what = act.target or "*"
         if what != "*" and what not in self.world.providers:
             raise Refused(f"there is no provider {what}", hint="without a name everything is suspended")
-        suspended = {**self.world.suspended, what: f"by {act.by} at {now:%Y-%m-%d %H:%M} UTC"}
+        by = " ".join(act.by.split())  # one line a name
+        suspended = {**self.world.suspended, what: f"by {by} at {now:%Y-%m-%d %H:%M} UTC"}
         self._write_suspended(suspended)
         return "suspended: nothing new is submitted; running jobs go on"
 
@@ -175,6 +196,18 @@ class Acts:
     def _write_suspended(self, suspended: Mapping[str, str]) -> None:
         text = "\n".join(f"{name}\t{why}" for name, why in suspended.items())
         self.world.book.ledger.set_cursor("suspended", text or None)
+
+
+class _NotNow(Exception):
+    """What an act needs cannot be read at the moment."""
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    try:
+        yield
+    except (Unavailable, OSError) as error:
+        raise _NotNow from error
 
 
 def again_of(job: Job, same: Sequence[Job], act: Act, now: datetime) -> Job:

@@ -3,10 +3,12 @@
 Sound because the lease holder's loop is the only writer of jobs and attempts."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
+from labwright.control.waiting import Waiting
+from labwright.domain.errors import LabError
 from labwright.domain.ids import JobId
 from labwright.domain.job import Attempt, Job, Move
 from labwright.domain.lifecycle import LIVE, State
@@ -16,33 +18,45 @@ from labwright.ports.ledger import Ledger
 class Book:
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
-        self.live: dict[JobId, Job] = {}
-        self.attempts: dict[JobId, list[Attempt]] = {}
-        self.unpublished: dict[tuple[JobId, int], Attempt] = {}  # ended attempts not yet on the results branch
         self.dirty: dict[JobId, None] = {}  # jobs whose rows in the records are older than here, in order of change
-        self._ended: dict[JobId, Job] = {}  # final jobs that something still looks at
-        self._by_state: dict[State, dict[JobId, None]] = {state: {} for state in LIVE}
-        self.unwanted: dict[JobId, None] = {}  # live jobs that somebody wants stopped
-        self.arrived: list[Job] = []  # jobs that became HELD, and jobs that ended, since admission looked last
-        self.ended: list[Job] = []
+        self.changes = 0  # grows with every change: who saw the same number before has nothing new to look at
         self._changed: dict[tuple[JobId, int], Attempt] = {}  # attempts to write at the end of the turn
         self._turn: ExitStack | None = None
         self._begun = False
+        self._stale = False  # memory may be ahead of the ledger, which could not be read since
         self.reload()
 
     def reload(self) -> None:
+        """Memory as the ledger has it. Everything is read before anything is forgotten."""
+        self._stale = True
         jobs = self.ledger.jobs(states=LIVE)
-        self.live, self.unwanted, self.arrived, self.ended = {}, {}, [], []
-        for ids in self._by_state.values():
-            ids.clear()
+        attempts = self.ledger.attempts([job.id for job in jobs]) if jobs else ()
+        ended = self.ledger.attempts(unpublished=True)
+        self.live: dict[JobId, Job] = {}
+        self._ended: dict[JobId, Job] = {}  # final jobs that something still looks at
+        self._by_state: dict[State, dict[JobId, None]] = {state: {} for state in LIVE}
+        self.unwanted: dict[JobId, None] = {}  # live jobs that somebody wants stopped
+        self.arrived: list[
+            Job
+        ] = []  # jobs that became HELD, jobs that became QUEUED, and jobs that ended, since somebody
+        self.queued: list[JobId] = []  # looked last
+        self.ended: list[Job] = []
+        self.waiting = Waiting()
+        self.attempts: dict[JobId, list[Attempt]] = {job.id: [] for job in jobs}
+        self.open: dict[
+            str, dict[JobId, Attempt]
+        ] = {}  # by provider: the newest attempts of jobs, those that are not over
+        self.unpublished: dict[tuple[JobId, int], Attempt] = {}  # ended attempts not yet on the results branch
+        self.uncollected: dict[tuple[JobId, int], Attempt] = {}  # those of them that are not in the records yet
+        for attempt in attempts:
+            self.attempts[attempt.job].append(attempt)
         for job in jobs:
             self._keep(job)
-        self.attempts = {}
-        for attempt in self.ledger.attempts(list(self.live)) if self.live else ():
-            self.attempts.setdefault(attempt.job, []).append(attempt)
-        self.unpublished = {(a.job, a.n): a for a in self.ledger.attempts(unpublished=True)}
-        self.dirty.update((job_id, None) for job_id, _ in self.unpublished)
-        self.dirty.update(dict.fromkeys(self.live))
+            self._open(self.attempts[job.id])
+        for attempt in ended:
+            self._file(attempt)
+            self.dirty[attempt.job] = None
+        self._stale = False
 
     def in_state(self, *states: State) -> Iterator[Job]:
         for state in states:
@@ -62,6 +76,10 @@ class Book:
             self._ended[found.id] = found
         return {x: job for x in ids if (job := self.live.get(x) or self._ended.get(x))}
 
+    def is_open(self, job_id: JobId) -> bool:
+        """Whether an attempt of it is under way."""
+        return any(job_id in at_provider for at_provider in self.open.values())
+
     def newest(self, job_id: JobId) -> Attempt | None:
         return next(reversed(self.attempts_of(job_id)), None)
 
@@ -74,17 +92,22 @@ class Book:
     def turn(self) -> Iterator[None]:
         """One commit for all writes inside, begun with the first of them: a turn that changes nothing costs nothing.
         Should it fail, memory is read again from the ledger: it never runs ahead."""
+        if self._stale:
+            self.reload()
         try:
             with ExitStack() as stack:
                 self._turn = stack
                 yield
                 self._flush()
         except Exception:
-            self.reload()
+            self._stale = True
             raise
         finally:
             self._turn, self._begun = None, False
             self._changed.clear()
+            if self._stale:
+                with suppress(LabError):  # the next turn tries again, and does nothing before
+                    self.reload()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -150,30 +173,42 @@ class Book:
 
     def forget_ended(self, keep: Iterable[JobId]) -> None:
         """Drop final jobs from memory that nothing looks at any more."""
-        wanted = set(keep)
+        wanted = {*keep, *self.dirty, *(job for job, _ in self.unpublished), *(job for job, _ in self._changed)}
         self._ended = {x: job for x, job in self._ended.items() if x in wanted}
         for job_id in [x for x in self.attempts if x not in self.live and x not in wanted]:
             del self.attempts[job_id]
 
     def _keep(self, job: Job) -> None:
         before = self.live.get(job.id)
+        self.changes += 1
+        self.dirty[job.id] = None
         if before is not None:
             self._by_state[before.state].pop(job.id, None)
         if job.state in LIVE:
-            self.live[job.id] = job
-            self._by_state[job.state][job.id] = None
-            if job.stop_asked:
-                self.unwanted[job.id] = None
-            if job.state is State.HELD and (before is None or before.state is not State.HELD):
-                self.arrived.append(job)
+            self._keep_live(job, before)
         else:
             self.live.pop(job.id, None)
             self.unwanted.pop(job.id, None)
             self._ended[job.id] = job
             self.ended.append(job)
-        self.dirty[job.id] = None
+            for at_provider in self.open.values():
+                at_provider.pop(job.id, None)
+        if job.state is not State.HELD and (before is None or before.state is State.HELD):
+            self.waiting.drop(job)
+
+    def _keep_live(self, job: Job, before: Job | None) -> None:
+        self.live[job.id] = job
+        self._by_state[job.state][job.id] = None
+        if job.stop_asked:
+            self.unwanted[job.id] = None
+        if job.state is State.QUEUED:
+            self.queued.append(job.id)
+        if job.state is State.HELD and (before is None or before.state is not State.HELD):
+            self.arrived.append(job)
+            self.waiting.add(job)
 
     def _keep_attempt(self, attempt: Attempt) -> None:
+        self.changes += 1
         known = self.attempts_of(attempt.job)
         for at, other in enumerate(known):
             if other.n == attempt.n:
@@ -181,9 +216,22 @@ class Book:
                 break
         else:
             known.append(attempt)
-        key = (attempt.job, attempt.n)
-        if attempt.outcome is not None and not attempt.published:
-            self.unpublished[key] = attempt
-        else:
-            self.unpublished.pop(key, None)
+        self._open(known)
+        self._file(attempt)
         self.dirty[attempt.job] = None
+
+    def _open(self, attempts: Sequence[Attempt]) -> None:
+        for attempt in attempts[-2:]:  # one at most is open, and a new one may have taken the place of another
+            at_provider = self.open.setdefault(attempt.provider, {})
+            if attempt is attempts[-1] and attempt.outcome is None and attempt.job in self.live:
+                at_provider[attempt.job] = attempt
+            elif (known := at_provider.get(attempt.job)) is not None and known.n == attempt.n:
+                del at_provider[attempt.job]
+
+    def _file(self, attempt: Attempt) -> None:
+        key, over = (attempt.job, attempt.n), attempt.outcome is not None and not attempt.published
+        for shelf, there in ((self.unpublished, over), (self.uncollected, over and not attempt.collected)):
+            if there:
+                shelf[key] = attempt
+            else:
+                shelf.pop(key, None)

@@ -43,7 +43,8 @@ class Calls:
         self._ready.clear()
 
     def settle(self) -> int:
-        """Take up every answer that is there; how many there were."""
+        """Take up every answer that is there; how many there were. One that cannot be taken up is gone, as are those before
+        it: who asked looks again at what the ledger says."""
         done = [key for key, (future, _, _) in self._flying.items() if future.done()]
         for key in done:
             future, then, failed = self._flying.pop(key)

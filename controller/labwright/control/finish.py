@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from labwright.control.logs import Logs
@@ -9,41 +10,80 @@ from labwright.control.outbox import Outbox
 from labwright.control.world import World
 from labwright.decide.manifest_of import manifest_bytes, manifest_of
 from labwright.decide.rows import joined, rows_of
+from labwright.domain.errors import LabError, Refused, Unavailable
+from labwright.domain.job import Job
 from labwright.domain.lifecycle import FINAL, State
 from labwright.domain.manifest import Manifest, MetricSummary
 from labwright.ports.provider import Collected
 from labwright.ports.records import QueryLimits
 
 if TYPE_CHECKING:
-    from labwright.control.gather import Target
+    from labwright.control.harvest import Target
 
 _LIMITS = QueryLimits(seconds=60, rows=10_000_000)
+
+
+@dataclass(slots=True)
+class Finished:
+    collected: list["Target"] = field(default_factory=list)  # attempts of which nothing more is to be had
+    jobs: list[Job] = field(default_factory=list)  # whose manifests are in the outbox
+    unreachable: dict[str, str] = field(default_factory=dict)  # provider → why; its attempts wait
 
 
 class Finisher:
     def __init__(self, world: World, outbox: Outbox, logs: Logs, to_parquet: Any) -> None:
         self.world, self.outbox, self.logs, self.to_parquet = world, outbox, logs, to_parquet
 
-    def finish(self, targets: Sequence["Target"]) -> None:
-        """Of ended attempts, read to their end. Doing it again gives the same. May raise Unavailable."""
-        last = [t for t in targets if t.job.state in FINAL and t.attempt.n == t.job.attempt]
-        if not last:
-            return
-        ids = [target.job.id for target in last]
+    def finish(self, targets: Sequence["Target"]) -> "Finished":
+        """Of ended attempts, read to their end. Doing it again gives the same. May raise Unavailable and OSError."""
+        done = Finished()
+        left: list[tuple[Target, Collected]] = []
+        for target in targets:
+            if target.job.state not in FINAL or target.attempt.n != target.job.attempt:
+                done.collected.append(target)  # another attempt follows: what this one said is in the records
+            elif (collected := self._collect(target, done)) is not None:
+                left.append((target, collected))
+        if not left:
+            return done
+        ids = [target.job.id for target, _ in left]
         metrics, scores, series = self._summaries(ids), self._scores(ids), self.world.records.series(ids)
         manifests = []
-        for target in last:
+        for target, collected in left:
             job = target.job.id
-            made = self._manifest(target, metrics.get(job, {}), scores.get(job, {}))
+            made = self._manifest(target, collected, metrics.get(job, {}), scores.get(job, {}))
             own = series.filter(_equals(series, job)) if series.num_rows else series
             self.outbox.put(job, manifest_bytes(made), self.to_parquet(own) if own.num_rows else None)
             manifests.append(made)
+            done.collected.append(target)
+            done.jobs.append(target.job)
         self.world.records.write(joined(rows_of(made) for made in manifests))
+        return done
 
-    def _manifest(self, target: "Target", metrics: Mapping[str, MetricSummary], score: Mapping[str, float]) -> Manifest:
+    def _collect(self, target: "Target", done: "Finished") -> Collected | None:
+        """What it left at its provider; None when that cannot be asked now."""
+        attempt = target.attempt
+        if attempt.handle is None:
+            return Collected()
+        provider = self.world.providers.get(attempt.provider)
+        try:
+            if provider is None:
+                raise Unavailable(f"lab.yaml has no provider {attempt.provider} any more")
+            return provider.collect(attempt.handle)
+        except Refused as error:
+            self.world.log.warning("nothing to collect", job=target.job.id, why=str(error))
+            return Collected()
+        except (LabError, OSError) as error:
+            done.unreachable[attempt.provider] = f"{error}; results of its jobs wait"
+            return None
+
+    def _manifest(
+        self,
+        target: "Target",
+        collected: Collected,
+        metrics: Mapping[str, MetricSummary],
+        score: Mapping[str, float],
+    ) -> Manifest:
         attempt, job = target.attempt, target.job
-        provider = self.world.providers[attempt.provider]
-        collected = provider.collect(attempt.handle) if attempt.handle is not None else Collected()
         tail = self.logs.tail(job.id, attempt.n) if job.state is State.FAILED else ""
         files = {f.path: f.oid for f in target.bundle.files} if target.bundle else {}
         return manifest_of(

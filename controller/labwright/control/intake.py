@@ -1,7 +1,8 @@
 """From a change of the repository to jobs in the ledger: fetch, plan the branches that moved, apply the plan."""
 
 import random
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -22,12 +23,17 @@ from labwright.domain.snapshot import CommitInfo, Snapshot
 from labwright.ports.ledger import PlanRow
 from labwright.ports.records import Batch
 
+PATIENCE = 5.0  # seconds until a branch that could not be planned is looked at again
+
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """A branch's tip as it was last planned."""
+    """A branch's tip, evaluated."""
 
+    made: "Evaluated"
     tree: Tree
+    info: CommitInfo
+    commits: Sequence[CommitInfo]  # new since it was planned last
     first_sight: bool
 
 
@@ -43,28 +49,46 @@ class Intake:
         self._trees: dict[str, Tree] = {}  # by branch, of the commit planned last
         self._next = world.now()
         self.dirty = False  # tips not planned yet
+        self.stuck = False  # some of them cannot be, for now
+        self._later = world.now()
+        self._replan: set[str] = set()  # branches whose refusals may be others since the settings changed
         world.pushed.set()
+
+    def recover(self) -> None:
+        """The last turn was not written: what was planned in it is not."""
+        self.dirty, self._later = True, self.world.now()
+        self._trees.clear()
+        self.settings.recover()
 
     def step(self, now: datetime) -> datetime | None:
         world = self.world
-        if (world.pushed.is_set() or now >= self._next) and not world.calls.busy("fetch"):
+        fetching = world.calls.busy("fetch")
+        if (world.pushed.is_set() or now >= self._next) and not fetching:
             world.pushed.clear()
             world.calls.start("fetch", world.repo.fetch, self._fetched, self._unreachable)
-        if self.dirty:
+            fetching = True
+        if self.dirty and now >= self._later:
             self._plan_all(now)
-        return self._next
+        dues = [] if fetching else [self._next]  # a fetch's end wakes the loop
+        return min([*dues, self._later] if self.dirty else dues, default=None)
+
+    @property
+    def up_to_date(self) -> bool:
+        """Every tip that was fetched is planned, but for branches that cannot be."""
+        return self.fetched and not (self.dirty and not self.stuck)
 
     def _fetched(self, tips: Mapping[str, str]) -> None:
-        self.dirty = self.dirty or tips != self.tips or not self.fetched
+        if tips != self.tips or not self.fetched:
+            self.dirty, self._later = True, self.world.now()
         self.tips, self.fetched, self.failing = tips, True, 0
         self.world.alarms.clear("repository")
         self._again(self.world.options.poll_seconds * (20 if self.world.options.watched else 1))
 
     def _unreachable(self, error: Exception) -> None:
-        if not isinstance(error, LabError):
-            raise error
+        if not isinstance(error, LabError | OSError):
+            self.world.log.error("fetch failed", error=repr(error), exc_info=error)
         self.failing += 1
-        self.world.alarms.raise_("repository", str(error))
+        self.world.alarms.raise_("repository", str(error) if isinstance(error, LabError) else repr(error))
         wait = error.retry_in if isinstance(error, Unavailable) else 60.0
         self._again(min(wait * 2 ** min(self.failing - 1, 6), 300.0))
 
@@ -72,17 +96,44 @@ class Intake:
         self._next = later(self.world.now(), seconds * random.uniform(0.8, 1.2))  # noqa: S311  # jitter, not a secret
 
     def _plan_all(self, now: datetime) -> None:
+        """Every branch by itself: one that cannot be read or planned waits, loudly, and the others go on."""
         world = self.world
-        self.dirty = False
-        self.default = self.default or world.repo.default_branch()
-        if self.default in self.tips:
-            changed = self.settings.read(self.tree(self.default).snapshot)
-        else:
-            changed = self.settings.read(Snapshot("", {}))
+        self.dirty, self.stuck = False, False
+        with self._by_itself("settings", now):
+            self._read_settings()
         if world.lab is None:
             return
         for branch in watched(self.tips, world.lab.watch.branches):
-            self._plan_branch(branch, now, again=changed)
+            ready = None
+            with self._by_itself(f"branch {branch}", now):
+                ready = self._look(branch)
+            if ready is not None:
+                self._carry_out(ready, now)
+
+    @contextmanager
+    def _by_itself(self, what: str, now: datetime) -> Iterator[None]:
+        try:
+            yield
+            self.world.alarms.clear(what)
+        except Exception as error:
+            self.dirty, self.stuck, self._later = True, True, later(now, PATIENCE)
+            if not isinstance(error, LabError | OSError):
+                self.world.log.error("defect", doing=f"planning {what}", error=repr(error), exc_info=error)
+            self.world.alarms.raise_(
+                what, f"{error if isinstance(error, LabError) else repr(error)}; not planned for now"
+            )
+
+    def _read_settings(self) -> None:
+        world = self.world
+        self.default = world.repo.default_branch()
+        if self.default in self.tips:
+            changed = self.settings.read(self.tree(self.default).snapshot)
+        elif world.lab is None:
+            changed = self.settings.read(Snapshot("", {}))
+        else:
+            raise Unavailable(f"the default branch {self.default} is not there; the settings before stay in force")
+        if changed and world.lab is not None:
+            self._replan.update(self.tips)
 
     def tree(self, branch: str) -> Tree:
         commit = self.tips[branch]
@@ -91,28 +142,37 @@ class Intake:
             return known
         return Tree(self.world.repo.snapshot(commit, known.snapshot if known else None))
 
-    def _plan_branch(self, branch: str, now: datetime, *, again: bool) -> None:
-        """Bring the ledger to what the tip asks for. `again`: the settings changed, so refusals may have too."""
+    def _look(self, branch: str) -> "Looked | None":
+        """What the tip asks for; None when it is planned already. Writes nothing."""
         world, ledger, commit = self.world, self.world.book.ledger, self.tips[branch]
         planned = ledger.cursor(f"planned:{branch}")
-        if planned == commit and not again:
-            return
+        if planned == commit and branch not in self._replan:
+            return None
         tree = self.tree(branch)
         names = self._affected(branch, planned, tree)
-        if again:
+        if branch in self._replan:  # the settings changed, so refusals may have too
             names |= {w.task for w in ledger.wants(branch) if w.how in (Wanted.REFUSED, Wanted.INVALID)}
         made = self.evaluate(tree, names, branch, first_sight=planned is None and not world.options.launch_existing)
         commits = world.repo.between(planned, commit) if planned else ()
-        with world.book.transaction():
-            self._apply(made.plan, made.asked, now)
-            for act in rerun_acts(commits, tree.tasks, now):
+        info = world.repo.commits([commit])[commit]
+        return Looked(made, tree, info, commits, first_sight=planned is None)
+
+    def _carry_out(self, seen: "Looked", now: datetime) -> None:
+        """Bring the ledger to what the tip asks for."""
+        made, ledger = seen.made.plan, self.world.book.ledger
+        with self.world.book.transaction():
+            self._apply(made, seen, now)
+            for act in rerun_acts(seen.commits, seen.tree.tasks, now, made.branch):
                 ledger.put_act(act)
-            ledger.set_cursor(f"planned:{branch}", commit)
-        self._trees[branch] = tree
-        self._say(made.plan, first_sight=planned is None)
+                self.world.asked.set()
+            ledger.set_cursor(f"planned:{made.branch}", made.commit)
+        self._trees[made.branch] = seen.tree
+        self._replan.discard(made.branch)
+        self._say(made, first_sight=seen.first_sight)
 
     def _affected(self, branch: str, planned: str | None, tree: Tree) -> set[str]:
-        before = self._trees[branch].snapshot if branch in self._trees else None
+        known = self._trees.get(branch)
+        before = known.snapshot if known is not None and known.snapshot.commit == planned else None
         if before is None and planned:
             try:
                 before = self.world.repo.snapshot(planned)
@@ -138,11 +198,10 @@ class Intake:
         tip = Tip(branch, tree.snapshot.commit, first_sight, empty=not tree.tasks)
         return Evaluated(plan(asked, gone, known, tip, lab.policy.limits), asked)
 
-    def _apply(self, made: Plan, asked: Mapping[str, Asked], now: datetime) -> None:
-        book, ledger = self.world.book, self.world.book.ledger
-        info = self.world.repo.commits([made.commit])[made.commit]
-        for launch in made.launch:
-            ledger.put_contents(asked[launch.trial.task].contents)
+    def _apply(self, made: Plan, seen: Looked, now: datetime) -> None:
+        book, ledger, info = self.world.book, self.world.book.ledger, seen.info
+        for task in dict.fromkeys(launch.trial.task for launch in made.launch):
+            ledger.put_contents(seen.made.asked[task].contents)
         book.insert(jobs_of(made, info, now))
         if not made.held:
             for stop in made.stop:
@@ -184,6 +243,7 @@ def watched(tips: Mapping[str, str], patterns: Collection[str]) -> list[str]:
 
 
 def jobs_of(made: Plan, info: CommitInfo, now: datetime) -> list[Job]:
+    digest = made.digest  # of all that is launched: computed once, not once a job
     return [
         Job(
             id=JobId(launch.job),
@@ -201,7 +261,7 @@ def jobs_of(made: Plan, info: CommitInfo, now: datetime) -> list[Job]:
             created=now,
             reason=f"limit: {made.held}" if made.held else "planned",
             needs=launch.needs,
-            plan=made.digest,
+            plan=digest,
             trial=launch.place,
         )
         for launch in made.launch

@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from labwright.control.masks import mask
 from labwright.ports.provider import Chunk
 
 LINE = 64 << 10  # an unfinished line longer than this is taken as it is
@@ -21,9 +22,7 @@ class Logs:
         """How many bytes of the chunk were taken. Whole lines only, so that a secret is never cut in two."""
         whole = chunk.data.rfind(b"\n") + 1
         take = len(chunk.data) if last or not secrets or len(chunk.data) - whole > LINE else whole
-        text = chunk.data[:take]
-        for secret in secrets:
-            text = text.replace(secret, b"*" * len(secret))  # as long as before: offsets stay true
+        text = mask(chunk.data[:take], secrets)
         path = self.path(job, attempt)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab") as file:

@@ -19,6 +19,7 @@ from labwright.domain.errors import LabError
 from labwright.domain.job import Held
 from labwright.domain.lifecycle import AT_PROVIDER, State
 
+MOST_FAILURES = 10  # turns in a row that a defect of ours may break
 LONGEST_SLEEP = 1.0  # seconds: acts that a CLI put into the ledger without waking us are seen by then
 
 
@@ -26,11 +27,12 @@ class Controller:
     def __init__(self, world: World, outbox: Outbox, to_parquet: Callable[[Any], bytes], pages: Pages) -> None:
         self.world = world
         self.stopping = False
+        self._failed = 0  # turns that could not be written, in a row
         contents, logs = Contents(world.book.ledger), Logs(world.logs)
         self.intake = Intake(world)
         self.acts = Acts(world, self.intake)
         self.launcher = Launcher(world, contents)
-        self.observer = Observer(world, contents, self.launcher)
+        self.observer = Observer(world, contents)
         self.gatherer = Gatherer(world, contents, logs, Finisher(world, outbox, logs, to_parquet))
         self.publisher = Publisher(world, outbox, pages)
 
@@ -40,15 +42,28 @@ class Controller:
         world, now = self.world, self.world.now()
         try:
             with world.book.turn():
+                if self._failed:
+                    self._recover()
                 due = self._steps(now)
         except (LabError, OSError) as error:
-            world.calls.drop()
-            self._recover()
-            world.alarms.raise_("ledger", f"{error}; running jobs go on, nothing new is launched")
-            return later(now, getattr(error, "retry_in", 5.0))
+            return self._not_written(error, now, getattr(error, "retry_in", 5.0))
+        except Exception as error:
+            world.log.error("defect", doing="a turn", error=repr(error), exc_info=error)
+            if self._failed >= MOST_FAILURES:
+                raise  # a supervisor may do better with a new process; jobs that run go on
+            return self._not_written(error, now, 5.0)
+        self._failed = 0
         world.alarms.clear("ledger")
         world.calls.launch()
         return due
+
+    def _not_written(self, error: Exception, now: datetime, wait: float) -> datetime:
+        self._failed = 0 if isinstance(error, LabError | OSError) else self._failed
+        self._failed += 1
+        self.world.calls.drop()
+        what = str(error) if isinstance(error, LabError) else repr(error)
+        self.world.alarms.raise_("ledger", f"{what}; running jobs go on, nothing new is launched")
+        return later(now, wait)
 
     def _steps(self, now: datetime) -> datetime | None:
         self.world.calls.settle()
@@ -62,9 +77,10 @@ class Controller:
 
     def _recover(self) -> None:
         """The turn was not written: whatever the parts remember of it is read again."""
-        self.intake.dirty = True
+        self.intake.recover()
         self.launcher.recover()
         self.gatherer.recover()
+        self.publisher.recover()
 
     def run(self, *, once: bool = False) -> None:
         """Until `stop`; with `once`, until nothing is left to do and every job that can run has ended."""
@@ -85,11 +101,11 @@ class Controller:
 
     def idle(self) -> bool:
         world, book = self.world, self.world.book
-        if len(world.calls) or not (self.intake.fetched or self.intake.failing) or self.intake.dirty:
+        if len(world.calls) or self._failed or not (self.intake.up_to_date or self.intake.failing):
             return False
         if book.ledger.acts() or book.count(State.QUEUED, *AT_PROVIDER):
             return False
-        if any(not a.collected for a in book.unpublished.values()) or book.dirty or world.notes:
+        if book.uncollected or book.dirty or world.notes:
             return False
         if not self.publisher.idle() and not self.publisher.failing:
             return False

@@ -1,82 +1,86 @@
 """What providers say of attempts, made moves of jobs; and stops, made cancels."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
 from labwright.control.contents import Contents
-from labwright.control.launch import Launcher
+from labwright.control.trouble import apart
 from labwright.control.world import World, later
-from labwright.decide.reconcile import Decision, Rules, reconcile
+from labwright.decide.reconcile import NOTHING, Decision, Rules, reconcile
+from labwright.domain import lifecycle
 from labwright.domain.errors import LabError
 from labwright.domain.ids import Handle
 from labwright.domain.job import Attempt, Job
-from labwright.domain.lifecycle import AT_PROVIDER, State
+from labwright.domain.lifecycle import State
 from labwright.domain.seen import Seen
 from labwright.ports.provider import Provider
 
 
 class Observer:
-    def __init__(self, world: World, contents: Contents, launcher: Launcher) -> None:
-        self.world, self.contents, self.launcher = world, contents, launcher
+    def __init__(self, world: World, contents: Contents) -> None:
+        self.world, self.contents = world, contents
         self.rules = Rules(lost_after=world.options.lost_after)
         self._next: dict[str, datetime] = {}
 
     def step(self, now: datetime) -> datetime | None:
-        world = self.world
+        world, dues = self.world, []
         self._stop_unsubmitted(now)
         nudged = world.nudged.is_set()
-        if nudged:
-            world.nudged.clear()
-        flying = self._flying()
-        for name, attempts in flying.items():
-            provider = world.providers.get(name)
-            if provider is None:
-                world.alarms.raise_(f"provider {name}", f"lab.yaml has no provider {name} any more, and jobs run there")
+        world.nudged.clear()
+        for name, attempts in world.book.open.items():
+            if not attempts:
                 continue
-            if not nudged and now < self._next.get(name, now):
-                continue
-            if world.calls.busy(f"observe:{name}"):
+            if (provider := world.providers.get(name)) is None:
+                world.alarms.raise_(
+                    f"no provider {name}", f"lab.yaml has no provider {name} any more, and jobs run there"
+                )
+            elif world.calls.busy(f"observe:{name}"):
                 if nudged:
                     world.nudged.set()  # that answer may be older than the nudge
-                continue
-            self._ask(name, provider, attempts, now)
-        return min((self._next[name] for name in flying if name in self._next), default=None)
-
-    def _flying(self) -> Mapping[str, dict[Handle, Attempt]]:
-        found: dict[str, dict[Handle, Attempt]] = {}
-        book = self.world.book
-        for job in book.in_state(State.QUEUED, *AT_PROVIDER):
-            newest = book.newest(job.id)
-            if newest is not None and newest.handle is not None and newest.outcome is None:
-                found.setdefault(newest.provider, {})[newest.handle] = newest
-        return found
+            elif nudged or now >= self._next.get(name, now):
+                self._ask(name, provider, {a.handle: a for a in attempts.values() if a.handle is not None}, now)
+            else:
+                dues.append(self._next[name])
+        return min(dues, default=None)
 
     def _ask(self, name: str, provider: Provider, attempts: Mapping[Handle, Attempt], now: datetime) -> None:
+        if not attempts:
+            return
         self._next[name] = later(now, self.world.options.observe_seconds)
         self.world.calls.start(
             f"observe:{name}",
-            partial(provider.observe, list(attempts)),
+            partial(apart, provider.observe, list(attempts)),
             partial(self._seen, name, provider, attempts),
             partial(self._unreachable, name),
         )
 
     def _unreachable(self, name: str, error: Exception) -> None:
-        if not isinstance(error, LabError):
-            raise error
-        self.world.alarms.raise_(f"provider {name}", str(error))
+        if not isinstance(error, LabError | OSError):
+            self.world.log.error("provider failed", provider=name, error=repr(error), exc_info=error)
+        self.world.alarms.raise_(f"provider {name}", str(error) if isinstance(error, LabError) else repr(error))
 
     def _seen(
-        self, name: str, provider: Provider, asked: Mapping[Handle, Attempt], answers: Mapping[Handle, Seen]
+        self,
+        name: str,
+        provider: Provider,
+        asked: Mapping[Handle, Attempt],
+        found: tuple[Sequence[Mapping[Handle, Seen]], Mapping[Handle, Exception]],
     ) -> None:
         world, now = self.world, self.world.now()
         world.alarms.clear(f"provider {name}")
+        world.alarms.clear(f"no provider {name}")
+        parts, culprits = found
+        answers = {handle: seen for part in parts for handle, seen in part.items()}
         cancels: list[Handle] = []
         decisions: list[Decision] = []
         for handle, attempt in asked.items():
             job = world.book.live.get(attempt.job)
             newest = world.book.newest(attempt.job)
             if job is None or newest is None or newest.token != attempt.token or newest.outcome is not None:
+                continue
+            if handle in culprits:
+                world.troubles.met(job.id, "observing", culprits[handle], now)
                 continue
             decision = self._decide(job, answers.get(handle), now)
             decisions.append(decision)
@@ -88,9 +92,14 @@ class Observer:
             world.calls.start(f"cancel:{name}", call, lambda _: None, partial(self._unreachable, name))
 
     def _decide(self, job: Job, seen: Seen | None, now: datetime) -> Decision:
-        spec = self.contents.spec(job)
-        attempts = self.world.book.attempts_of(job.id)
-        return reconcile(job, attempts, seen, now, spec.retry, rules=self.rules, limit_s=spec.limit_seconds)
+        with self.world.troubles.containing(job.id, "observing", now):
+            spec = self.contents.spec(job)
+            attempts = self.world.book.attempts_of(job.id)
+            made = reconcile(job, attempts, seen, now, spec.retry, rules=self.rules, limit_s=spec.limit_seconds)
+            if made.move is not None:
+                lifecycle.move(job.state, made.move.to)  # what the table does not have is this job's trouble alone
+            return made
+        return NOTHING
 
     def _carry_out(self, decisions: list[Decision]) -> None:
         book = self.world.book
@@ -98,10 +107,8 @@ class Observer:
         attempts = [d.attempt for d in decisions if d.attempt is not None and d.move is None]
         if not moves and not attempts:
             return
-        after = book.move(moves)
+        book.move(moves)
         book.put_attempts(attempts)
-        if any(job.state is State.QUEUED for job in after):
-            self.launcher.requeued()
         for move in moves:
             self.world.log.info("job", job=move.job.id, task=move.job.task, state=str(move.to), why=move.reason)
 
@@ -110,4 +117,9 @@ class Observer:
         book = self.world.book
         unwanted = [book.live[job_id] for job_id in book.unwanted]
         decisions = [self._decide(job, None, now) for job in unwanted if job.state in (State.HELD, State.QUEUED)]
-        self._carry_out([decision for decision in decisions if decision.move is not None])
+        stopped = [decision for decision in decisions if decision.move is not None]
+        self._carry_out(stopped)
+        for decision in stopped:  # one that had attempts goes to the results branch with the last of them
+            newest = book.newest(decision.move.job.id) if decision.move else None
+            if newest is not None and newest.published:
+                book.change_attempt(newest, collected=False, published=False)

@@ -1,10 +1,12 @@
 """From the outbox to the results branch, in batches: one commit and one push for all that ended meanwhile."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
 from labwright.control.outbox import Outbox
+from labwright.control.trouble import apart
 from labwright.control.world import World, later
 from labwright.decide.manifest_of import results_folder
 from labwright.domain.errors import LabError
@@ -21,12 +23,22 @@ Pages = Callable[[Sequence[str]], Mapping[str, bytes]]
 """Experiments → files of their pages, by path on the branch."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Pushed:
+    took: float  # seconds that the pages took
+    culprits: Mapping[str, Exception]  # experiments whose pages could not be rendered
+
+
 class Publisher:
     def __init__(self, world: World, outbox: Outbox, pages: Pages) -> None:
         self.world, self.outbox, self.pages = world, outbox, pages
         self.failing = 0
         self._next = self._pages_next = world.now()
-        stale = world.book.ledger.cursor(_STALE)
+        self.stale: set[str] = set()
+        self.recover()
+
+    def recover(self) -> None:
+        stale = self.world.book.ledger.cursor(_STALE)
         self.stale = set(stale.split("\n")) if stale else set()
 
     def ready(self) -> list[Attempt]:
@@ -37,14 +49,16 @@ class Publisher:
 
     def step(self, now: datetime) -> datetime | None:
         world = self.world
+        if not (world.book.unpublished or self.stale) or world.calls.busy("publish") or world.calls.busy("outbox"):
+            return None
+        if now < self._next and world.results is not None:
+            return self._next
         ready = self.ready()
-        if not (ready or self.stale) or world.calls.busy("publish") or world.calls.busy("outbox"):
+        if not (ready or self.stale):
             return None
         if world.results is None:
-            self._published(ready, ())
+            self._published(ready, sorted(self.stale))
             return None
-        if now < self._next:
-            return self._next
         jobs = world.book.jobs([attempt.job for attempt in ready[:BATCH]])
         batch = [(jobs[a.job], a) for a in ready[:BATCH]]
         self._note_stale(self.stale | {job.experiment for job, _ in batch})
@@ -59,24 +73,31 @@ class Publisher:
         book = self.world.book
         return len(ready) > BATCH or len(book.unpublished) > len(ready) or book.count(State.QUEUED, *AT_PROVIDER) > 0
 
-    def _work(self, jobs: Sequence[Job], experiments: Sequence[str]) -> float:
-        """In the pool. Seconds that the pages took. A crash after the push publishes the same files once more, which is no
-        commit at all."""
+    def _work(self, jobs: Sequence[Job], experiments: Sequence[str]) -> "_Pushed":
+        """In the pool. A crash after the push publishes the same files once more, which is no commit at all."""
         assert self.world.results is not None  # noqa: S101  # step() looked
         files: dict[str, bytes] = {}
         for job in jobs:
             folder = results_folder(job)
             files.update({f"{folder}/{name}": data for name, data in self.outbox.files(job.id)})
         began = self.world.now()
-        files.update(self.pages(experiments) if experiments else {})
+        made, culprits = apart(self.pages, experiments) if experiments else ([], {})
+        for page in made:
+            files.update(page)
         took = (self.world.now() - began).total_seconds()
         self.world.results.publish(files, message_of(jobs, experiments))
-        return took
+        return _Pushed(took, culprits)
 
-    def _done(self, attempts: Sequence[Attempt], pages: Sequence[str], took: float) -> None:
-        now = self.world.now()
+    def _done(self, attempts: Sequence[Attempt], pages: Sequence[str], pushed: "_Pushed") -> None:
+        now, took = self.world.now(), pushed.took
         self.failing = 0
         self.world.alarms.clear("results branch")
+        for experiment in pages:
+            if (error := pushed.culprits.get(experiment)) is None:
+                self.world.alarms.clear(f"pages of {experiment}")
+            else:
+                self.world.log.error("page failed", experiment=experiment, error=repr(error), exc_info=error)
+                self.world.alarms.raise_(f"pages of {experiment}", f"not rendered, by a defect of Labwright: {error!r}")
         self._next = later(now, self.world.options.publish_seconds)
         if pages:
             self._pages_next = later(now, max(PAGES_SECONDS, 20 * took))

@@ -16,10 +16,17 @@ class Settings:
         self._oid: str | None = "unread"
         good = world.book.ledger.cursor(_GOOD)
         if good is not None:  # what runs must be observed, whatever the repository says today
-            self._adopt(Lab.model_validate_json(good))
+            try:
+                self._adopt(Lab.model_validate_json(good))
+            except (LabError, OSError, ValueError) as error:  # of an older version, or a provider's folder is gone
+                world.alarms.raise_(LAB_FILE, f"the settings in force until now cannot be taken up: {error}")
+
+    def recover(self) -> None:
+        """The turn that read it was not written."""
+        self._oid = "unread"
 
     def read(self, snapshot: Snapshot) -> bool:
-        """True when the lab's settings are others than before."""
+        """True when the lab's settings are others than before. May raise Unavailable and OSError, and is asked again then."""
         entry = snapshot.entries.get(LAB_FILE)
         oid = entry.oid if entry else None
         if oid == self._oid:
@@ -29,7 +36,7 @@ class Settings:
             lab = parse_lab(data, LAB_FILE)
             refuse_unsupported(lab)
             self._adopt(lab)
-        except LabError as error:
+        except Refused as error:
             what = str(error) if isinstance(error, Invalid) else f"{LAB_FILE}: {error}"
             kept = (
                 "the settings before it stay in force" if self.world.lab else "nothing is launched until it is mended"
@@ -52,6 +59,7 @@ class Settings:
                 providers[name] = provider
         gone = {name: p for name, p in world.providers.items() if name not in providers}
         busy = {job.provider for job in world.book.live.values()}
+        busy |= {attempt.provider for attempt in world.book.unpublished.values()}
         providers.update({name: p for name, p in gone.items() if name in busy})
         world.providers = providers
         if world.lab is None or world.lab.results != lab.results:

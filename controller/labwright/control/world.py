@@ -11,6 +11,8 @@ import structlog
 
 from labwright.control.book import Book
 from labwright.control.calls import Calls
+from labwright.control.masks import Masks
+from labwright.control.trouble import Troubles
 from labwright.domain.lab import Lab
 from labwright.ports.clock import Clock
 from labwright.ports.provider import Provider
@@ -74,6 +76,8 @@ class World:
     def __post_init__(self) -> None:
         self.alarms = Alarms(self.log)
         self.calls = Calls(self.wake)
+        self.troubles = Troubles(self.alarms, self.log)
+        self.masks = Masks()
 
     def now(self) -> datetime:
         return self.clock.now()
@@ -91,7 +95,7 @@ class World:
     def suspended(self) -> Mapping[str, str]:
         """Provider name, or `*`, → who suspended it and when."""
         text = self.book.ledger.cursor("suspended")
-        return dict(line.split("\t", 1) for line in text.splitlines()) if text else {}
+        return {name: why for name, _, why in (line.partition("\t") for line in (text or "").split("\n")) if name}
 
 
 def later(now: datetime, seconds: float) -> datetime:

@@ -27,11 +27,14 @@ class Verdict:
 
 def admit(held: Iterable[Job], gates: Gates) -> list[Verdict]:
     """One verdict a job. Every gate is level: asked again each time, nothing remembered."""
-    return [_verdict(job, gates) for job in held]
+    known: dict[tuple[JobId, ...], str] = {}  # the trials of a sweep need the same
+    return [_verdict(job, gates, known) for job in held]
 
 
-def _verdict(job: Job, gates: Gates) -> Verdict:
-    for reason in (_limit(job, gates.unconfirmed), _suspended(job, gates.suspended), _needs(job, gates)):
+def _verdict(job: Job, gates: Gates, known: dict[tuple[JobId, ...], str]) -> Verdict:
+    if job.needs not in known:
+        known[job.needs] = _needs(job, gates)
+    for reason in (_limit(job, gates.unconfirmed), _suspended(job, gates.suspended), known[job.needs]):
         if reason:
             return Verdict(job, False, reason)
     return Verdict(job, True, "admitted")

@@ -1,0 +1,177 @@
+"""In the pool: new bytes of jobs read, made rows, written to the records; what is over is finished. Nothing here touches the
+ledger, and a call that fails half-way is made again: offsets are written together with what was read up to them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from labwright.control.finish import Finisher
+from labwright.control.logs import Logs
+from labwright.control.masks import mask
+from labwright.control.trouble import apart
+from labwright.control.world import World
+from labwright.decide.read_events import ReadEvents, read_events
+from labwright.decide.rows import joined
+from labwright.domain.bundle import Bundle
+from labwright.domain.errors import LabError
+from labwright.domain.ids import Handle, JobId, Token
+from labwright.domain.job import Attempt, Job
+from labwright.domain.secrets import secret_names
+from labwright.domain.task import Task
+from labwright.ports.provider import Chunk, Provider, Tail
+from labwright.ports.records import Batch, EventRow, Point
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An attempt to read from."""
+
+    job: Job
+    task: Task
+    bundle: Bundle | None  # only of one that is over
+    attempt: Attempt
+    attempts: Sequence[Attempt]
+    offsets: Mapping[str, int]
+    over: bool  # it has ended: read to the end, then collect
+
+    @property
+    def token(self) -> Token:
+        return self.attempt.token
+
+
+@dataclass(slots=True)
+class Brought:
+    """What one call brought back to the loop."""
+
+    offsets: dict[Token, dict[str, int]] = field(default_factory=dict)
+    progress: dict[JobId, float] = field(default_factory=dict)
+    written: list[Job] = field(default_factory=list)  # jobs whose rows are as they were when the call began
+    collected: list[Attempt] = field(default_factory=list)
+    finished: set[JobId] = field(default_factory=set)  # whose manifests are in the outbox
+    alarms: dict[str, str] = field(default_factory=dict)  # by key; an empty text clears
+    culprits: dict[JobId, Exception] = field(default_factory=dict)
+    more: bool = False  # there was more to read than one call takes
+
+
+class Harvester:
+    def __init__(self, world: World, logs: Logs, finisher: Finisher) -> None:
+        self.world, self.logs, self.finisher = world, logs, finisher
+
+    def work(self, targets: Sequence[Target], rows: Sequence[tuple[Job, Batch]], notes: Sequence[Batch]) -> Brought:
+        brought = Brought()
+        masks = self._masks(targets, brought)
+        readable = [target for target in targets if target.token in masks]
+        fresh, unread = self._read(readable, brought)
+        points: list[Point] = []
+        events: list[EventRow] = []
+        by_token = {target.token: target for target in readable}
+        for token, chunks in fresh.items():
+            for chunk in chunks:
+                read = self._take(by_token[token], chunk, masks[token], brought)
+                points += read.points
+                events += read.events
+        self._write(points, events, rows, notes, brought)
+        drained = [t for t in readable if t.over and t.token not in fresh and t.token not in unread]
+        brought.more = any(t.over and t.token in fresh for t in readable)
+        self._finish(drained, brought)
+        return brought
+
+    def _masks(self, targets: Sequence[Target], brought: Brought) -> Mapping[Token, Sequence[bytes]]:
+        """What must not be kept, by attempt. Of a job whose secrets cannot be known nothing is read until they are."""
+        sources = self.world.lab.secrets if self.world.lab else {}
+        found: dict[Token, Sequence[bytes]] = {}
+        brought.alarms["secrets"] = ""
+        for target in targets:
+            try:
+                names = secret_names(target.task)
+                found[target.token] = self.world.masks.of(names, sources) if names else ()
+            except LabError as error:
+                brought.alarms["secrets"] = f"{error}; what {target.job.id} printed is not read before it can be masked"
+        return found
+
+    def _read(self, targets: Sequence[Target], brought: Brought) -> tuple[Mapping[Token, list[Chunk]], set[Token]]:
+        """New bytes by token, and of whom none could be had: their providers cannot be reached, or know no answer."""
+        by_provider: dict[str, dict[Handle, Target]] = {}
+        for target in targets:
+            if target.attempt.handle is not None:
+                by_provider.setdefault(target.attempt.provider, {})[target.attempt.handle] = target
+        found: dict[Token, list[Chunk]] = {}
+        unread: set[Token] = set()
+        for name, asked in by_provider.items():
+            provider = self.world.providers.get(name)
+            key, tails = f"reading from {name}", {handle: Tail(handle, t.offsets) for handle, t in asked.items()}
+            brought.alarms[key] = ""
+            try:
+                parts, culprits = _read_from(provider, tails)
+            except (LabError, OSError) as error:
+                brought.alarms[key] = f"{error}; metrics and logs of its jobs wait"
+                unread.update(target.token for target in asked.values())
+                continue
+            for chunk in (chunk for part in parts for chunk in part):
+                found.setdefault(asked[chunk.handle].token, []).append(chunk)
+            for handle, culprit in culprits.items():
+                unread.add(asked[handle].token)
+                brought.culprits[asked[handle].job.id] = culprit
+        return found, unread
+
+    def _take(self, target: Target, chunk: Chunk, masks: Sequence[bytes], brought: Brought) -> ReadEvents:
+        last = target.over and b"\n" not in chunk.data  # whole lines first: a limit may have cut the data anywhere
+        if chunk.file == "log.txt":
+            taken = self.logs.append(target.job.id, target.attempt.n, chunk, masks, last=last)
+            read = ReadEvents(consumed=taken)
+        else:
+            middle = chunk.file.removeprefix("events.").removesuffix("jsonl").rstrip(".")
+            rank = int(middle) if middle.isdecimal() else 0
+            data = chunk.data + b"\n" if last else chunk.data
+            read = read_events(mask(data, masks), target.job.id, target.attempt.n, rank)
+            read.consumed = min(read.consumed, len(chunk.data))
+        if read.consumed:
+            brought.offsets.setdefault(target.token, {})[chunk.file] = chunk.offset + read.consumed
+        if read.progress is not None:
+            brought.progress[target.job.id] = read.progress
+        return read
+
+    def _write(
+        self,
+        points: Sequence[Point],
+        events: Sequence[EventRow],
+        rows: Sequence[tuple[Job, Batch]],
+        notes: Sequence[Batch],
+        brought: Brought,
+    ) -> None:
+        first = joined([batch for _, batch in rows])
+        batch = Batch(
+            jobs=[*first.jobs],
+            attempts=first.attempts,
+            commits=[row for note in notes for row in note.commits],
+            plans=[row for note in notes for row in note.plans],
+            approvals=[row for note in notes for row in note.approvals],
+            points=points,
+            events=events,
+            offsets={(str(token), file): at for token, files in brought.offsets.items() for file, at in files.items()},
+        )
+        if batch != Batch():
+            self.world.records.write(batch)
+        brought.written = [job for job, _ in rows]
+
+    def _finish(self, drained: Sequence[Target], brought: Brought) -> None:
+        if not drained:
+            return
+        by_token = {target.token: target for target in drained}
+        done, culprits = apart(
+            lambda tokens: self.finisher.finish([by_token[token] for token in tokens]), list(by_token)
+        )
+        for some in done:
+            brought.collected += [target.attempt for target in some.collected]
+            brought.finished |= {job.id for job in some.jobs}
+            brought.written += some.jobs
+            brought.alarms.update({f"reading from {name}": why for name, why in some.unreachable.items()})
+        for token, error in culprits.items():
+            brought.culprits[by_token[token].job.id] = error
+
+
+def _read_from(
+    provider: Provider | None, tails: Mapping[Handle, Tail]
+) -> tuple[Sequence[Sequence[Chunk]], Mapping[Handle, Exception]]:
+    if provider is None:
+        raise LabError("lab.yaml has no such provider any more")
+    return apart(lambda handles: provider.read([tails[handle] for handle in handles]), list(tails))
