@@ -2,11 +2,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 
 import pytest
-from tests.contract.postgres import postgres_server, postgres_url  # noqa: F401
 
 from labwright.adapters.ledgers.sql import SqlLedger
 from labwright.domain.errors import Refused, Unavailable
 from labwright.testing.ledger_suite import KeptLedgerSuite
+from tests.contract.postgres import postgres_server, postgres_url  # noqa: F401
 
 pytestmark = pytest.mark.real
 

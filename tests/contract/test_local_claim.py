@@ -4,10 +4,9 @@ import os
 import subprocess
 from pathlib import Path
 
-from tests.contract.local_bench import LocalBench
-
 from labwright.domain.lifecycle import Outcome
 from labwright.testing.provider_bench import Script
+from tests.contract.local_bench import LocalBench
 
 
 def test_of_wrappers_started_at_once_only_one_runs(tmp_path: Path) -> None:

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.contract.local_bench import LocalBench
 
 from labwright.domain.errors import Refused
 from labwright.domain.lifecycle import Outcome
 from labwright.testing.provider_bench import Script, leaves
+from tests.contract.local_bench import LocalBench
 
 pytestmark = pytest.mark.slow
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"

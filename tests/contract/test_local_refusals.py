@@ -2,10 +2,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.contract.local_bench import LocalBench
 
 from labwright.domain import lab
 from labwright.domain.task import Task
+from tests.contract.local_bench import LocalBench
 
 
 def refused(folder: Path, settings: lab.LocalProvider, **task: Any) -> list[str]:

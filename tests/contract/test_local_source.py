@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.contract.local_bench import LocalBench
 
 from labwright.domain.errors import LabError, Refused
 from labwright.domain.lifecycle import Outcome
 from labwright.testing.provider_bench import File, Script, leaves
+from tests.contract.local_bench import LocalBench
 
 
 class Upstream:

@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.contract.local_bench import LocalBench
 
 from labwright.domain.ids import Handle
 from labwright.domain.lifecycle import Outcome
 from labwright.domain.seen import Phase
 from labwright.testing.provider_bench import HANGS, Script, leaves
+from tests.contract.local_bench import LocalBench
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.contract.local_bench import LocalBench
 
 from labwright.adapters import templates
 from labwright.adapters.clock import SystemClock
@@ -16,6 +15,7 @@ from labwright.domain.ids import Handle
 from labwright.domain.lifecycle import Outcome
 from labwright.domain.seen import Phase
 from labwright.testing.provider_bench import Script, leaves
+from tests.contract.local_bench import LocalBench
 
 
 @pytest.fixture

@@ -1,10 +1,10 @@
 from pathlib import Path
 
 import pytest
-from tests.contract.local_bench import LocalBench
 
 from labwright.testing.process_suite import ProcessSuite
 from labwright.testing.provider_suite import ProviderSuite
+from tests.contract.local_bench import LocalBench
 
 
 class TestLocalProvider(ProviderSuite, ProcessSuite):

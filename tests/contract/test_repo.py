@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.contract.git_world import GitWorld
 
 from labwright.testing.memory_repo import MemoryRepo
 from labwright.testing.repo_suite import RepoSuite
+from tests.contract.git_world import GitWorld
 
 WAYS = {
     "in place": {},

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.contract.git_world import ENV, GitWorld, git
 
 from labwright.adapters.repos.git import GitRepo
 from labwright.adapters.repos.git.remotes import parse_remote
 from labwright.adapters.repos.git.run import environment, run
 from labwright.decide.tree_rules import check_tree
 from labwright.domain.errors import Refused, Unavailable
+from tests.contract.git_world import ENV, GitWorld, git
 
 ATTRIBUTES = b"""* ident
 run.sh export-ignore filter=evil

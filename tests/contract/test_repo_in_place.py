@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.contract.git_world import GitWorld, git
 
 from labwright.adapters.repos.git import GitRepo, upkeep
 from labwright.domain.errors import Refused, Unavailable
+from tests.contract.git_world import GitWorld, git
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.contract.git_world import ENV, GitWorld, git
 
 from labwright.adapters.repos.git import GitRepo
 from labwright.adapters.results import GitResultsBranch, open_results
 from labwright.domain.errors import Refused, Unavailable
 from labwright.testing.repo_suite import RepoSuite
+from tests.contract.git_world import ENV, GitWorld, git
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from tests.contract.git_world import GitResultsWorld
 
 from labwright.testing.memory_results import MemoryResults
 from labwright.testing.results_suite import ResultsSuite
+from tests.contract.git_world import GitResultsWorld
 
 
 class TestGitResults(ResultsSuite):

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.contract.git_world import ENV, GitResultsWorld, git, make_bare
 
 from labwright.adapters.results import GitResultsBranch, branch, open_results
 from labwright.domain.errors import Refused, Unavailable
+from tests.contract.git_world import ENV, GitResultsWorld, git, make_bare
 
 
 @pytest.fixture

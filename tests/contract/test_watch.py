@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.contract.git_world import git, make_bare
 from watchdog.observers import Observer
 
 from labwright.adapters.repos.git import GitRepo
 from labwright.adapters.repos.watch import Watcher, watch, watch_folder
 from labwright.adapters.results import GitResultsBranch
+from tests.contract.git_world import git, make_bare
 
 pytestmark = pytest.mark.filterwarnings("ignore:Callback with id:RuntimeWarning")
 

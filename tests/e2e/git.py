@@ -16,7 +16,9 @@ ENV = {
 
 
 def git(repo: Path, *arguments: str) -> str:
-    return subprocess.run(["git", "-C", str(repo), *arguments], env=ENV, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(
+        ["git", "-C", str(repo), *arguments], env=ENV, check=True, capture_output=True, text=True
+    ).stdout
 
 
 def new_repo(path: Path) -> Path:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tests.e2e.lab_world import LabWorld, job_ids
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

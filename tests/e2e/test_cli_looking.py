@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.looking import BIN, TASKS, LookingLab, make
 
 from labwright.settings import place_of
+from tests.e2e.looking import BIN, TASKS, LookingLab, make
 
 pytestmark = pytest.mark.slow
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]")

@@ -58,7 +58,9 @@ def push_round(repo: Path, ran: Path, number: int) -> None:
 def test_no_kill_loses_or_doubles_a_job_a_point_or_a_result(tmp_path: Path) -> None:
     repo, ran = new_repo(tmp_path / "lab"), tmp_path / "ran"
     (repo / "experiments/alpha/train").mkdir(parents=True)
-    (repo / "lab.yaml").write_text("name: crash\nproviders: {local: {type: local, cpus: 4}}\npolicy: {limits: {jobs_per_commit: 10000}}\n")
+    (repo / "lab.yaml").write_text(
+        "name: crash\nproviders: {local: {type: local, cpus: 4}}\npolicy: {limits: {jobs_per_commit: 10000}}\n"
+    )
     dice, kills, rounds = random.Random(20261120), 0, 0
     lives = Lives(repo, tmp_path / "state")
     try:

@@ -2,10 +2,10 @@
 
 import pytest
 from hypothesis import settings
-from tests.property.story import OK, Story
 
 from labwright.domain.lifecycle import FINAL, LIVE, TABLE, IllegalMove, Outcome, State, move
 from labwright.domain.seen import Phase, Seen
+from tests.property.story import OK, Story
 
 
 class TestStories(Story.TestCase):  # type: ignore[misc, name-defined]

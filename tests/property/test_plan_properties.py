@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.planning import Lab, task
 
 from labwright.domain.job import SUPERSEDED, Wanted
 from labwright.domain.lifecycle import LIVE, State
 from labwright.domain.plan import Plan
+from tests.unit.planning import Lab, task
 
 TASKS = ("a", "a/deep", "b", "c")
 ENDS = (State.COMPLETE, State.FAILED, State.STOPPED, None)

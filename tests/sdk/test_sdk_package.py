@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
 from conftest import SOURCE
 
 ROOT = SOURCE.parents[1]

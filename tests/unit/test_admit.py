@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 import pytest
-from tests.unit.planning import NOW
 
 from labwright.decide.admit import Gates, admit, answering
 from labwright.domain.ids import Digest, JobId
 from labwright.domain.job import Job
 from labwright.domain.lifecycle import State
+from tests.unit.planning import NOW
 
 OPEN = Gates({}, {}, {}, {})
 

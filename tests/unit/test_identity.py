@@ -1,13 +1,13 @@
 """What makes two trials the same work (docs/adr/0003-identity.md)."""
 
 import pytest
-from tests.unit.planning import Lab, task
 
 from labwright.decide.discover import Tree
 from labwright.domain.errors import Problem
 from labwright.domain.ids import Digest, job_id, parse_token, token
 from labwright.domain.job import Trial
 from labwright.domain.snapshot import Snapshot
+from tests.unit.planning import Lab, task
 
 T = "experiments/a/task.yaml"
 

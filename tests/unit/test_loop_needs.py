@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.unit.loop_bench import STORY, Bench
-from tests.unit.planning import task
 
 from labwright.domain.job import ActKind
 from labwright.domain.lifecycle import Outcome, State
 from labwright.ports.provider import Submission
 from labwright.testing.fake_provider import Story
+from tests.unit.loop_bench import STORY, Bench
+from tests.unit.planning import task
 
 
 @pytest.fixture

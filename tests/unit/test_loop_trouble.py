@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.loop_bench import STORY, Bench
-from tests.unit.planning import task
 
 from labwright.control.loop import MOST_FAILURES
 from labwright.domain.errors import Unavailable
@@ -14,6 +12,8 @@ from labwright.domain.ids import Digest
 from labwright.domain.job import ActKind, Move
 from labwright.domain.lifecycle import State
 from labwright.testing.fake_provider import Story
+from tests.unit.loop_bench import STORY, Bench
+from tests.unit.planning import task
 
 PAIR = "{sweep_config: {x: [1, 2]}}"
 

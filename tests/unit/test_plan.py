@@ -1,10 +1,10 @@
 """What a push launches, reuses and stops: the rules of docs/adr/0003-identity.md and docs/spec/states.md, one by one."""
 
 import pytest
-from tests.unit.planning import Lab, launched, task
 
 from labwright.domain.job import Wanted
 from labwright.domain.lifecycle import State
+from tests.unit.planning import Lab, launched, task
 
 A, B, C = (f"experiments/{name}/task.yaml" for name in "abc")
 SWEEP = "{{sweep_config: {{lr: [{}]}}}}"

@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-from tests.unit.planning import Lab, launched, task
 
 from labwright.domain.job import Wanted
 from labwright.domain.lifecycle import State
+from tests.unit.planning import Lab, launched, task
 
 A, B = "experiments/a/task.yaml", "experiments/b/task.yaml"
 SWEEP = "{sweep_config: {lr: [1, 2, 3]}}"

@@ -3,12 +3,12 @@
 from typing import Any
 
 import pytest
-from tests.unit.planning import Lab, launched, task
 
 from labwright.decide.run_plan import run_plan
 from labwright.domain.errors import Refused
 from labwright.domain.lifecycle import State
 from labwright.domain.plan import Plan
+from tests.unit.planning import Lab, launched, task
 
 A, B, C = (f"experiments/{name}/task.yaml" for name in "abc")
 SWEEP = "{sweep_config: {lr: [1, 2]}}"

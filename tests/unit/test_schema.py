@@ -6,8 +6,6 @@ from typing import Any, get_args
 
 import jsonschema
 import pytest
-from tests.unit.test_lab import DESIGN
-from tests.unit.test_task import SEEDS, lines
 
 from labwright.decide.document import read
 from labwright.decide.parse import parse_lab, parse_task
@@ -15,6 +13,8 @@ from labwright.decide.schema import Name, schema
 from labwright.domain.errors import Invalid
 from labwright.domain.lab import Lab
 from labwright.domain.task import Task
+from tests.unit.test_lab import DESIGN
+from tests.unit.test_task import SEEDS, lines
 
 ROOT = Path(__file__).parents[2]
 FULL = """

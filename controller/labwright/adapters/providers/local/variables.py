@@ -12,7 +12,10 @@ from labwright.ports.provider import Capacity, Submission
 
 INHERITED = (
     *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TZ", "TMPDIR"),
-    *("SSL_CERT_FILE", "SSL_CERT_DIR"),  # which authorities this machine trusts: no secret, and nothing is installed without
+    *(
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+    ),  # which authorities this machine trusts: no secret, and nothing is installed without
 )
 
 
