@@ -184,7 +184,7 @@ def test_an_unknown_need_says_where_it_is_written() -> None:
 def test_an_input_that_matches_nothing_is_said() -> None:
     (problem,) = problems({T: "name: t\nrun: x\ninputs: [/nothing/*.py]"})
     assert (problem.line, problem.column) == (3, 10)
-    assert "matches `/nothing/*.py`" in problem.message
+    assert "`/nothing/*.py` matches nothing" in problem.message
 
 
 def test_a_name_that_is_no_utf8_makes_its_task_invalid_and_no_other() -> None:

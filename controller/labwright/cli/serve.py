@@ -32,7 +32,7 @@ def serve(
 ) -> None:
     """Watch a lab repository and run what its commits call for. Stopping it leaves running jobs alone."""
     from labwright.cli.logging import configure, is_human
-    from labwright.cli.served import Before, forget_baseline, summary
+    from labwright.cli.served import Before, summary
     from labwright.control.world import Options
     from labwright.wiring import open_site
 
@@ -41,8 +41,6 @@ def serve(
     site = open_site(find_place(repo), Options(launch_existing=launch_existing, poll_seconds=poll))
     before = Before.of(site)
     try:
-        if launch_existing:
-            forget_baseline(site.world.book.ledger)
         _handle_signals(site)
         if not quiet:
             _introduce(site, human=human, once=once)

@@ -1,6 +1,6 @@
 """What `lab serve` did: a table of the jobs that ended, and what to do when there were none."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,6 @@ from labwright.ports.records import QueryLimits
 
 if TYPE_CHECKING:
     from labwright.wiring import Site
-
-_LEFT = "there at first sight, and to be launched now"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,20 +28,6 @@ class Before:
 def baseline(ledger: Ledger) -> list[Want]:
     """Trials that were there at first sight and that nobody has launched since."""
     return [want for want in ledger.wants() if want.how is Wanted.BASELINE and want.job is None]
-
-
-def forget_baseline(ledger: Ledger) -> None:
-    """Let the next plan look at these trials again as at any that are wanted and not answered. The limits of lab.yaml hold for
-    them as for every plan, and tasks with on.manual stay where they are."""
-    tasks = {(want.branch, want.task) for want in baseline(ledger)}
-    for branch, task in sorted(tasks):
-        wants = [_again(want) for want in ledger.wants(branch, [task])]
-        ledger.set_wants(branch, {task: wants})
-
-
-def _again(want: Want) -> Want:
-    # REFUSED is what a controller asks about anew whenever it starts: the provider may think otherwise by now
-    return replace(want, how=Wanted.REFUSED, detail=_LEFT) if want.how is Wanted.BASELINE else want
 
 
 def summary(site: "Site", before: Before, *, as_log: bool) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from labwright.control.logs import Logs
@@ -46,10 +46,16 @@ class Finisher:
         if not left:
             return done
         ids = [target.job.id for target, _ in left]
-        metrics, scores, series = self._summaries(ids), self._scores(ids), self.world.records.series(ids)
+        metrics, scores, kinds = self._summaries(ids), self._scores(ids), self._kinds(ids)
+        series = self.world.records.series(ids)
         manifests = []
         for target, collected in left:
             job = target.job.id
+            announced = [
+                artifact.model_copy(update={"kind": kinds.get((job, artifact.path), artifact.kind)})
+                for artifact in collected.artifacts
+            ]
+            collected = replace(collected, artifacts=announced)
             made = self._manifest(target, collected, metrics.get(job, {}), scores.get(job, {}))
             own = series.filter(_equals(series, job)) if series.num_rows else series
             self.outbox.put(job, manifest_bytes(made), self.to_parquet(own) if own.num_rows else None)
@@ -118,6 +124,16 @@ class Finisher:
             score = score if isinstance(score, dict) else {"score": score}
             found[row["job"]] = {k: float(v) for k, v in score.items() if isinstance(v, (int, float))}
         return found
+
+    def _kinds(self, jobs: Sequence[str]) -> Mapping[tuple[str, str], str]:
+        """What scripts said their artifacts are: (job, path) → kind."""
+        sql = f"SELECT job, data FROM events WHERE kind = 'artifact' AND job IN ({_list(jobs)}) ORDER BY attempt, time"  # noqa: S608
+        said = [(row["job"], json.loads(row["data"] or "{}")) for row in self._rows(sql)]
+        return {
+            (job, data["path"]): data["kind"]
+            for job, data in said
+            if isinstance(data.get("path"), str) and isinstance(data.get("kind"), str)
+        }
 
     def _rows(self, sql: str) -> list[dict[str, Any]]:
         answer = self.world.records.query(sql, _LIMITS)

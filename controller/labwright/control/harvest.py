@@ -15,7 +15,6 @@ from labwright.domain.bundle import Bundle
 from labwright.domain.errors import LabError
 from labwright.domain.ids import Handle, JobId, Token
 from labwright.domain.job import Attempt, Job
-from labwright.domain.secrets import secret_names
 from labwright.domain.task import Task
 from labwright.ports.provider import Chunk, Provider, Tail
 from labwright.ports.records import Batch, EventRow, Point
@@ -82,7 +81,7 @@ class Harvester:
         brought.alarms["secrets"] = ""
         for target in targets:
             try:
-                names = secret_names(target.task)
+                names = self.world.secrets_of(target.task, target.attempt.provider)
                 found[target.token] = self.world.masks.of(names, sources) if names else ()
             except LabError as error:
                 brought.alarms["secrets"] = f"{error}; what {target.job.id} printed is not read before it can be masked"

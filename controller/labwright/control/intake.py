@@ -47,6 +47,10 @@ class Intake:
         self.fetched = False  # at least once since the start
         self.failing = 0
         self._trees: dict[str, Tree] = {}  # by branch, of the commit planned last
+        self._read: dict[str, Tree] = {}  # by commit, of tips that are being looked at
+        self._existing: set[str] = (
+            set()
+        )  # branches whose baseline was launched, when options.launch_existing asks for it
         self._next = world.now()
         self.dirty = False  # tips not planned yet
         self.stuck = False  # some of them cannot be, for now
@@ -82,7 +86,7 @@ class Intake:
             self.dirty, self._later = True, self.world.now()
         self.tips, self.fetched, self.failing = tips, True, 0
         self.world.alarms.clear("repository")
-        self._again(self.world.options.poll_seconds * (20 if self.world.options.watched else 1))
+        self._again(self.world.options.poll_seconds)
 
     def _unreachable(self, error: Exception) -> None:
         if not isinstance(error, LabError | OSError):
@@ -140,19 +144,26 @@ class Intake:
         known = self._trees.get(branch)
         if known is not None and known.snapshot.commit == commit:
             return known
-        return Tree(self.world.repo.snapshot(commit, known.snapshot if known else None))
+        if commit not in self._read:
+            snapshot = self.world.repo.snapshot(commit, known.snapshot if known else None)
+            self._read = {commit: Tree.after(known, snapshot) if known else Tree(snapshot)}
+        return self._read[commit]
 
     def _look(self, branch: str) -> "Looked | None":
         """What the tip asks for; None when it is planned already. Writes nothing."""
         world, ledger, commit = self.world, self.world.book.ledger, self.tips[branch]
         planned = ledger.cursor(f"planned:{branch}")
-        if planned == commit and branch not in self._replan:
+        existing = world.options.launch_existing and branch not in self._existing
+        if planned == commit and branch not in self._replan and not existing:
             return None
         tree = self.tree(branch)
         names = self._affected(branch, planned, tree)
         if branch in self._replan:  # the settings changed, so refusals may have too
             names |= {w.task for w in ledger.wants(branch) if w.how in (Wanted.REFUSED, Wanted.INVALID)}
-        made = self.evaluate(tree, names, branch, first_sight=planned is None and not world.options.launch_existing)
+        if existing:
+            names |= {w.task for w in ledger.wants(branch) if w.how is Wanted.BASELINE}
+        first_sight = planned is None and not existing
+        made = self.evaluate(tree, names, branch, first_sight=first_sight, existing=existing)
         commits = world.repo.between(planned, commit) if planned else ()
         info = world.repo.commits([commit])[commit]
         return Looked(made, tree, info, commits, first_sight=planned is None)
@@ -168,6 +179,7 @@ class Intake:
             ledger.set_cursor(f"planned:{made.branch}", made.commit)
         self._trees[made.branch] = seen.tree
         self._replan.discard(made.branch)
+        self._existing.add(made.branch)
         self._say(made, first_sight=seen.first_sight)
 
     def _affected(self, branch: str, planned: str | None, tree: Tree) -> set[str]:
@@ -181,7 +193,10 @@ class Intake:
         self.parsed.learn(tree.tasks.values())
         return affected(before, tree, self.parsed.links(tree))
 
-    def evaluate(self, tree: Tree, names: Collection[str], branch: str, *, first_sight: bool) -> "Evaluated":
+    def evaluate(
+        self, tree: Tree, names: Collection[str], branch: str, *, first_sight: bool, existing: bool = False
+    ) -> "Evaluated":
+        """`existing`: a baseline is no reason any more to leave a trial alone."""
         world, ledger = self.world, self.world.book.ledger
         lab = world.lab
         assert lab is not None  # noqa: S101  # planned only once there are settings
@@ -192,7 +207,7 @@ class Intake:
         wants = ledger.wants(None, tasks) if tasks else ()
         known = Known(
             jobs=ledger.jobs(tasks=tasks) if tasks else (),
-            wants=[w for w in wants if w.branch == branch],
+            wants=[w for w in wants if w.branch == branch and not (existing and w.how is Wanted.BASELINE)],
             elsewhere={w.job for w in wants if w.branch != branch and w.job},
         )
         tip = Tip(branch, tree.snapshot.commit, first_sight, empty=not tree.tasks)

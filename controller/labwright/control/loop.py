@@ -22,6 +22,8 @@ from labwright.domain.lifecycle import AT_PROVIDER, State
 MOST_FAILURES = 10  # turns in a row that a defect of ours may break
 LONGEST_SLEEP = 1.0  # seconds: acts that a CLI put into the ledger without waking us are seen by then
 
+LONGEST_WAIT = 10.0  # seconds after a turn that could not be written
+
 
 class Controller:
     def __init__(self, world: World, outbox: Outbox, to_parquet: Callable[[Any], bytes], pages: Pages) -> None:
@@ -89,7 +91,8 @@ class Controller:
             due = self.turn()
             if once and self.idle():
                 return
-            wait = LONGEST_SLEEP if due is None else min(LONGEST_SLEEP, (due - world.now()).total_seconds())
+            most = LONGEST_SLEEP if not self._failed else LONGEST_WAIT
+            wait = most if due is None else min(most, (due - world.now()).total_seconds())
             if wait > 0:
                 world.wake.wait(wait)
             world.wake.clear()

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from labwright.decide.discover import Links, TaskFile, Tree
+from labwright.decide.discover import TASK_FILE, Links, TaskFile, Tree
 from labwright.decide.document import read as read_document
 from labwright.decide.identity import Reader
 from labwright.decide.parse import parse_task
@@ -18,6 +18,7 @@ from labwright.ports.provider import Provider
 from labwright.ports.repo import Repo
 
 LARGEST = 256 << 10
+ANYWHERE = "/".join(["x"] * 33 + [TASK_FILE])  # so deep that no `../` is found to leave the repository
 _BAD = "!"  # how the cached text of an invalid file starts; its problems follow as JSON
 
 
@@ -27,7 +28,8 @@ class Parsed:
     def __init__(self, repo: Repo, ledger: Ledger | None = None) -> None:
         self._repo, self._ledger = repo, ledger
         self._texts: dict[str, str] = dict(ledger.parsed()) if ledger else {}
-        self._links: dict[str, Links | None] = {}
+        self._links: dict[str, Links] = {}  # by blob id, of those that have any
+        self._link(self._texts)
 
     def learn(self, files: Iterable[TaskFile]) -> None:
         """Read and parse those that are not known yet, and remember them."""
@@ -36,6 +38,7 @@ class Parsed:
             return
         fresh = {oid: self._parse(new[oid], data) for oid, data in self._blobs(list(new))}
         self._texts.update(fresh)
+        self._link(fresh)
         if self._ledger:
             self._ledger.put_parsed(fresh)
 
@@ -49,7 +52,8 @@ class Parsed:
         try:
             if data is None:
                 raise Invalid([Problem(file.path, 1, 1, f"the file is larger than {LARGEST >> 10} KiB")])
-            return parse_task(data, file.path).to_json()
+            # without its place: a file of the same content elsewhere has the same verdict (decide/identity.py sees to inputs)
+            return parse_task(data, ANYWHERE).to_json()
         except Invalid as error:
             return _BAD + json.dumps([[p.line, p.column, p.message, p.hint] for p in error.problems])
 
@@ -62,17 +66,17 @@ class Parsed:
 
     def links(self, tree: Tree) -> Mapping[str, Links]:
         """Of the tasks that have inputs or needs."""
-        return {name: link for name, file in tree.tasks.items() if (link := self._link(file)) is not None}
+        if not self._links:
+            return {}
+        return {name: link for name, file in tree.tasks.items() if (link := self._links.get(file.oid)) is not None}
 
-    def _link(self, file: TaskFile) -> Links | None:
-        """Looked up once a blob. A text names only what is not a default, so most need no more than a look at it."""
-        if file.oid not in self._links:
-            text, link = self._texts[file.oid], None
-            if '"inputs":' in text or '"needs":' in text:
-                task = self.task(file)
-                link = Links(task.inputs, task.needs) if isinstance(task, Task) else None
-            self._links[file.oid] = link
-        return self._links[file.oid]
+    def _link(self, texts: Mapping[str, str]) -> None:
+        """A text names only what is not a default, so most need no more than a look at it."""
+        for oid, text in texts.items():
+            if ('"inputs":' in text or '"needs":' in text) and not text.startswith(_BAD):
+                task = Task.from_json(text)
+                if task.inputs or task.needs:
+                    self._links[oid] = Links(task.inputs, task.needs)
 
 
 def reader(repo: Repo, parsed: Parsed, refuse: Callable[[str, Task], Sequence[str]]) -> Reader:
@@ -80,7 +84,7 @@ def reader(repo: Repo, parsed: Parsed, refuse: Callable[[str, Task], Sequence[st
 
     def locate(file: TaskFile, path: tuple[str | int, ...]) -> tuple[int, int]:
         document = read_document(next(iter(repo.read([file.oid]))), file.path)
-        return document.where(path)
+        return document.where(path if document.has(path) else ("task", *path))  # below the old wrapper key
 
     def check(file: TaskFile, bundle: Bundle) -> Sequence[Problem]:
         links = [f for f in bundle.files if f.mode == "120000"]

@@ -14,7 +14,6 @@ from labwright.domain.errors import LabError, OutcomeUnknown, Refused, Unavailab
 from labwright.domain.ids import Handle, JobId, Token
 from labwright.domain.job import Attempt, Job, Move
 from labwright.domain.lifecycle import Outcome, State
-from labwright.domain.secrets import secret_names
 from labwright.ports.provider import Provider, Submission
 
 BATCH = 64  # submissions in one call
@@ -128,7 +127,7 @@ class Submitter:
             try:
                 if isinstance(draft, LabError):
                     raise draft
-                values = self.world.masks.resolve(secret_names(draft.task), sources)
+                values = self.world.masks.resolve(self.world.secrets_of(draft.task, provider.name), sources)
                 ready[attempt.token] = replace(draft, secrets=values)
             except LabError as error:
                 answers[attempt.token] = error

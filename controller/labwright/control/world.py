@@ -14,6 +14,8 @@ from labwright.control.calls import Calls
 from labwright.control.masks import Masks
 from labwright.control.trouble import Troubles
 from labwright.domain.lab import Lab
+from labwright.domain.secrets import references, secret_names
+from labwright.domain.task import Task
 from labwright.ports.clock import Clock
 from labwright.ports.provider import Provider
 from labwright.ports.records import Batch, Records
@@ -27,8 +29,9 @@ MakeResults = Callable[[Lab], ResultsBranch | None]
 @dataclass(frozen=True, slots=True)
 class Options:
     launch_existing: bool = False
-    poll_seconds: float = 15.0  # between looks at a remote repository, with jitter; a local one is watched
-    watched: bool = False  # something wakes the loop when the repository changes: polling is only the net below
+    poll_seconds: float = (
+        15.0  # between looks at the repository, with jitter; a local one wakes us, this is the net below
+    )
     observe_seconds: float = 1.0
     gather_seconds: float = 0.5
     batch_seconds: float = 0.2  # the least time between two writes of ended jobs to the records
@@ -90,6 +93,11 @@ class World:
         if ended:
             self.nudged.set()
         self.wake.set()
+
+    def secrets_of(self, task: Task, provider: str) -> frozenset[str]:
+        """Names of the secrets that a job is given: its task's, and those in the `env` of its provider in lab.yaml."""
+        settings = self.lab.providers.get(provider) if self.lab else None
+        return secret_names(task) | references(getattr(settings, "env", None) or {})
 
     @property
     def suspended(self) -> Mapping[str, str]:

@@ -5,17 +5,18 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from typing import NamedTuple
 
 from labwright.domain.snapshot import Entry, Snapshot
 
 EXPERIMENTS = "experiments/"
 TASK_FILE = "task.yaml"
 REGULAR = frozenset({"100644", "100755"})
+_IN_FOLDER = "/" + TASK_FILE
 _FOLDERS = "(?:.*?/)??"
 
 
-@dataclass(frozen=True, slots=True)
-class TaskFile:
+class TaskFile(NamedTuple):
     """`task` is the name that people type (`alpha/train`); `folder` is where it lies (`experiments/alpha/train`)."""
 
     task: str
@@ -34,6 +35,21 @@ class Tree:
 
     snapshot: Snapshot
 
+    @classmethod
+    def after(cls, before: "Tree", snapshot: Snapshot) -> "Tree":
+        """The same as Tree(snapshot), and sooner: of a large tree only what changed is looked at."""
+        tree, changed = cls(snapshot), changed_paths(before.snapshot, snapshot)
+        if before.entries.keys() == snapshot.entries.keys():
+            tree.__dict__["paths"] = before.paths
+        tasks = dict(before.tasks)
+        for path in changed:
+            if name := _task_name(path):
+                tasks.pop(name, None)
+                if path in snapshot.entries:
+                    tasks[name] = _task_file(name, snapshot.entries[path])
+        tree.__dict__["tasks"] = tasks
+        return tree
+
     @property
     def entries(self) -> Mapping[str, Entry]:
         return self.snapshot.entries
@@ -45,15 +61,7 @@ class Tree:
     @cached_property
     def tasks(self) -> Mapping[str, TaskFile]:
         """Every task.yaml below experiments/<name>/, by task path."""
-        suffix = "/" + TASK_FILE
-        found = {}
-        for path, entry in self.entries.items():
-            if path.endswith(suffix) and path.startswith(EXPERIMENTS):
-                folder = path[: -len(suffix)]
-                task = folder[len(EXPERIMENTS) :]
-                if task:
-                    found[task] = TaskFile(task, folder, entry.oid, entry.mode)
-        return found
+        return {name: _task_file(name, entry) for path, entry in self.entries.items() if (name := _task_name(path))}
 
     def below(self, folder: str) -> Iterator[str]:
         """Paths of the files in a folder and deeper, without those that belong to a task of its own further down."""
@@ -93,6 +101,17 @@ class Tree:
             if match(path):
                 found.append(path)
         return found
+
+
+def _task_name(path: str) -> str:
+    """`alpha/train` of `experiments/alpha/train/task.yaml`; empty for any other path."""
+    if path.endswith(_IN_FOLDER) and path.startswith(EXPERIMENTS):
+        return path[len(EXPERIMENTS) : -len(_IN_FOLDER)]
+    return ""
+
+
+def _task_file(name: str, entry: Entry) -> TaskFile:
+    return TaskFile(name, EXPERIMENTS + name, entry.oid, entry.mode)
 
 
 @cache
@@ -160,7 +179,8 @@ def changed_paths(before: Snapshot | None, after: Snapshot) -> set[str]:
     if before is None:
         return set(after.entries)
     old, new = before.entries, after.entries
-    changed = {path for path, entry in new.items() if old.get(path) != entry}
+    # a snapshot made of the one before shares its entries: most are the very same
+    changed = {path for path, entry in new.items() if (was := old.get(path)) is not entry and was != entry}
     changed.update(path for path in old.keys() - new.keys())
     return changed
 
@@ -178,21 +198,21 @@ def affected(before: Snapshot | None, after: Tree, links: Mapping[str, Links]) -
     if before is None:
         return set(after.tasks)
     changed = changed_paths(before, after.snapshot)
-    touched = _owners(changed, Tree(before).tasks.keys() | after.tasks.keys())
+    touched = _owners(changed, before, after)
     for task, link in links.items():
         if link.inputs and task not in touched and _reads(after.tasks[task].folder, link.inputs, changed):
             touched.add(task)
     return _with_dependants(touched, links)
 
 
-def _owners(paths: Iterable[str], tasks: Iterable[str]) -> set[str]:
-    """Every task in whose folder, at any depth, one of the paths lies."""
-    names = set(tasks)
+def _owners(paths: Iterable[str], before: Snapshot, after: Tree) -> set[str]:
+    """Every task, there or gone, in whose folder, at any depth, one of the paths lies."""
     owners: set[str] = set()
     for path in paths:
         if path.startswith(EXPERIMENTS):
             parts = path[len(EXPERIMENTS) :].split("/")
-            owners.update(name for n in range(1, len(parts)) if (name := "/".join(parts[:n])) in names)
+            names = ("/".join(parts[:n]) for n in range(1, len(parts)))
+            owners.update(n for n in names if n in after.tasks or EXPERIMENTS + n + _IN_FOLDER in before.entries)
     return owners
 
 

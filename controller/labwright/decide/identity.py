@@ -108,7 +108,9 @@ class Evaluation:
     def _input_problem(self, file: TaskFile, at: int, pattern: str) -> Problem:
         line, column = self.reader.locate(file, ("inputs", at))
         hint = "globs are relative to the task's folder; a leading / means the repository's root"
-        return Problem(file.path, line, column, f"inputs: nothing in the repository matches `{pattern}`", hint)
+        outside = resolve(file.folder, pattern) is None
+        what = "leads out of the repository" if outside else "matches nothing in the repository"
+        return Problem(file.path, line, column, f"inputs: `{pattern}` {what}", hint)
 
     def _trials(self, file: TaskFile, spec: Task) -> Asked:
         bundle, unmatched = bundle_of(self.tree, file, spec)

@@ -200,7 +200,9 @@ class Sweep(Form):
     """A task run once for every combination of values."""
 
     config: Mapping[str, Annotated[tuple[Any, ...], BeforeValidator(_values)]] = Field(
-        alias="sweep_config", description="Parameter → list of its values; every combination is a trial."
+        default_factory=dict,
+        alias="sweep_config",
+        description="Parameter → list of its values; every combination is a trial. Left out: one trial, ranked as the rest says.",
     )
     metric: Line = Field("eval/loss", alias="sweep_metric", description="The metric that trials are ranked by.")
     lower_is_better: Flag = Field(True, description="Whether a smaller metric wins.")

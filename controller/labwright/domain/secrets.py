@@ -13,13 +13,14 @@ _REFERENCE = re.compile(r"\{\{\s*secrets?\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 
 def secret_names(task: Task) -> frozenset[str]:
     """Every secret that envs, run, setup, parameters or a sweep refer to."""
-    found: set[str] = set()
     parameters = [parameter.default for parameter in task.parameters.values()]
     swept = [task.sweeps.config] if task.sweeps else []
-    for text in _texts([task.run, task.setup, task.envs, parameters, swept]):
-        if "{{" in text:
-            found.update(_REFERENCE.findall(text))
-    return frozenset(found)
+    return references([task.run, task.setup, task.envs, parameters, swept])
+
+
+def references(value: Any) -> frozenset[str]:
+    """Every secret that a text, or any text inside lists and mappings, refers to."""
+    return frozenset(name for text in _texts(value) if "{{" in text for name in _REFERENCE.findall(text))
 
 
 def substitute(text: str, values: Mapping[str, str]) -> str:
