@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from labwright.control.loop import MOST_FAILURES
-from labwright.domain.errors import Unavailable
+from labwright.domain.errors import Refused, Unavailable
 from labwright.domain.ids import Digest
 from labwright.domain.job import ActKind, Move
 from labwright.domain.lifecycle import State
@@ -181,10 +181,11 @@ def test_a_move_that_no_job_may_make_is_that_jobs_trouble_alone(bench: Bench, mo
     assert "IllegalMove" in bench.alarms[f"job {bench.job('a').id}"]
 
 
-def test_a_page_that_cannot_be_rendered_holds_back_no_result(bench: Bench) -> None:
+@pytest.mark.parametrize("error", [ZeroDivisionError("division by zero"), Refused("took longer than 60 seconds")])
+def test_a_page_that_cannot_be_rendered_holds_back_no_result(bench: Bench, error: Exception) -> None:
     def pages(experiments: Any) -> dict[str, bytes]:
         if "a" in experiments:
-            raise ZeroDivisionError("division by zero")
+            raise error
         return {f"results/{name}/README.md": b"page" for name in experiments}
 
     bench.pages = pages
@@ -192,7 +193,7 @@ def test_a_page_that_cannot_be_rendered_holds_back_no_result(bench: Bench) -> No
     bench.until_idle()
     assert {path.split("/")[1] for path in bench.results.content if path.endswith("manifest.json")} == {"a", "b"}
     assert "results/b/README.md" in bench.results.content
-    assert "division by zero" in bench.alarms["pages of a"]
+    assert str(error) in bench.alarms["pages of a"]
 
 
 def test_an_act_that_meets_a_defect_is_answered_and_not_tried_for_ever(bench: Bench) -> None:

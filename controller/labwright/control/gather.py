@@ -31,6 +31,7 @@ class Gatherer:
         self.offsets: dict[Token, dict[str, int]] = {}
         self.progress: dict[JobId, float] = {}
         self._taken: list[Batch] = []  # notes that a call under way is writing
+        self._recent = Batch()
         self._next = self._earliest = world.now()
         self.recover()
         self._catch_up()
@@ -42,7 +43,9 @@ class Gatherer:
         plans = [plan_row(plan) for plan in ledger.plans(most=RECENT)]
         under_way = [attempt for at_provider in book.open.values() for attempt in at_provider.values()]
         known = self.world.records.offsets([a.token for a in (*under_way, *book.unpublished.values())])
-        self.world.notes += [*self._taken, Batch(plans=plans, approvals=acts)]
+        newer = [note for note in (*self._taken, *self.world.notes) if note is not self._recent]
+        self._recent = Batch(plans=plans, approvals=acts)
+        self.world.notes = [self._recent, *newer]
         self.offsets, self._taken = {}, []
         for (token, file), at in known.items():
             self.offsets.setdefault(Token(token), {})[file] = at

@@ -48,9 +48,7 @@ class Intake:
         self.failing = 0
         self._trees: dict[str, Tree] = {}  # by branch, of the commit planned last
         self._read: dict[str, Tree] = {}  # by commit, of tips that are being looked at
-        self._existing: set[str] = (
-            set()
-        )  # branches whose baseline was launched, when options.launch_existing asks for it
+        self._existing: set[str] = set()  # branches whose baseline was launched, as options.launch_existing asks
         self._next = world.now()
         self.dirty = False  # tips not planned yet
         self.stuck = False  # some of them cannot be, for now
@@ -62,6 +60,7 @@ class Intake:
         """The last turn was not written: what was planned in it is not."""
         self.dirty, self._later = True, self.world.now()
         self._trees.clear()
+        self._existing.clear()
         self.settings.recover()
 
     def step(self, now: datetime) -> datetime | None:

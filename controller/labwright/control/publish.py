@@ -6,7 +6,6 @@ from datetime import datetime
 from functools import partial
 
 from labwright.control.outbox import Outbox
-from labwright.control.trouble import apart
 from labwright.control.world import World, later
 from labwright.decide.manifest_of import results_folder
 from labwright.domain.errors import LabError
@@ -81,9 +80,12 @@ class Publisher:
             folder = results_folder(job)
             files.update({f"{folder}/{name}": data for name, data in self.outbox.files(job.id)})
         began = self.world.now()
-        made, culprits = apart(self.pages, experiments) if experiments else ([], {})
-        for page in made:
-            files.update(page)
+        culprits: dict[str, Exception] = {}
+        for experiment in experiments:
+            try:
+                files.update(self.pages([experiment]))
+            except Exception as error:  # noqa: BLE001  # a page is made again; results must not wait for it
+                culprits[experiment] = error
         took = (self.world.now() - began).total_seconds()
         self.world.results.publish(files, message_of(jobs, experiments))
         return _Pushed(took, culprits)
@@ -97,7 +99,8 @@ class Publisher:
                 self.world.alarms.clear(f"pages of {experiment}")
             else:
                 self.world.log.error("page failed", experiment=experiment, error=repr(error), exc_info=error)
-                self.world.alarms.raise_(f"pages of {experiment}", f"not rendered, by a defect of Labwright: {error!r}")
+                what = str(error) if isinstance(error, LabError) else f"a defect of Labwright: {error!r}"
+                self.world.alarms.raise_(f"pages of {experiment}", f"not rendered: {what}")
         self._next = later(now, self.world.options.publish_seconds)
         if pages:
             self._pages_next = later(now, max(PAGES_SECONDS, 20 * took))
