@@ -68,7 +68,8 @@ def test_an_attempt_that_the_infrastructure_ended_gets_another_and_the_job_one_r
     assert len(bench.results.messages) == 1
 
 
-def test_a_job_stopped_between_two_attempts_is_published_with_the_first(bench: Bench) -> None:
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_job_stopped_between_two_attempts_is_published_with_the_first(bench: Bench, restart: bool) -> None:
     bench.provider._story = Story(hangs=True, events=STORY.events)
     bench.push(a=task())
     bench.until(lambda: bench.state("a") is State.RUNNING)
@@ -77,6 +78,8 @@ def test_a_job_stopped_between_two_attempts_is_published_with_the_first(bench: B
     bench.provider.end(handle, Outcome.PREEMPTED)
     bench.until(lambda: bench.state("a") is State.QUEUED)
     bench.turn(8)
+    if restart:
+        bench.start()
     bench.ask(ActKind.STOP, "a")
     bench.until_idle()
     assert bench.state("a") is State.STOPPED

@@ -2,7 +2,7 @@
 ledger, and a call that fails half-way is made again: offsets are written together with what was read up to them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from labwright.control.finish import Finisher
 from labwright.control.logs import Logs
@@ -58,7 +58,7 @@ class Harvester:
     def work(self, targets: Sequence[Target], rows: Sequence[tuple[Job, Batch]], notes: Sequence[Batch]) -> Brought:
         brought = Brought()
         masks = self._masks(targets, brought)
-        readable = [target for target in targets if target.token in masks]
+        readable = self._placed([target for target in targets if target.token in masks])
         fresh, unread = self._read(readable, brought)
         points: list[Point] = []
         events: list[EventRow] = []
@@ -73,6 +73,14 @@ class Harvester:
         brought.more = any(t.over and t.token in fresh for t in readable)
         self._finish(drained, brought)
         return brought
+
+    def _placed(self, targets: Sequence[Target]) -> Sequence[Target]:
+        """What ended and was never read by this process may have been by one before it, and is not to be read twice."""
+        unknown = [str(target.token) for target in targets if target.over and not target.offsets]
+        known: dict[str, dict[str, int]] = {}
+        for (token, file), at in (self.world.records.offsets(unknown) if unknown else {}).items():
+            known.setdefault(token, {})[file] = at
+        return [replace(target, offsets=known.get(target.token, target.offsets)) for target in targets]
 
     def _masks(self, targets: Sequence[Target], brought: Brought) -> Mapping[Token, Sequence[bytes]]:
         """What must not be kept, by attempt. Of a job whose secrets cannot be known nothing is read until they are."""

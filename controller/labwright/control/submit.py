@@ -19,6 +19,7 @@ from labwright.ports.provider import Provider, Submission
 BATCH = 64  # submissions in one call
 Draft = Submission | LabError
 Answers = Mapping[Token, Handle | LabError]
+PATIENCE = 3  # tries after which `--once` does not wait for a submission any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,11 @@ class Submitter:
         """When somebody is to be asked again, of those that can be asked."""
         able = {name for name in self.world.providers if not self.world.calls.busy(f"submit:{name}")}
         return min((u.ask_at for u in self._unsettled.values() if u.attempt.provider in able), default=None)
+
+    @property
+    def stranded(self) -> set[JobId]:
+        """Jobs that could not be submitted after several tries: whatever they miss may be away for long."""
+        return {job_id for job_id, unsettled in self._unsettled.items() if unsettled.tries >= PATIENCE}
 
     def settle(self, name: str, provider: Provider, now: datetime) -> None:
         """Look up, or submit again, what is due."""
@@ -171,7 +177,7 @@ class Submitter:
         if job.stop_asked:
             to, reason = State.STOPPED, job.stop_asked
         detail = reason.removeprefix("not submitted: ")
-        over = replace(attempt, outcome=outcome, ended=now, detail=detail, collected=True)
+        over = replace(attempt, outcome=outcome, ended=now, detail=detail)
         self._settled(attempt)
         book.move([Move(job, to, reason, now, over)])
 
@@ -181,10 +187,13 @@ class Submitter:
         known = self._unsettled.get(attempt.job)
         tries = known.tries + 1 if known else 0
         wait = error.retry_in if isinstance(error, Unavailable) else self._settles(attempt.provider)
-        wait += min(2.0**tries - 1, 60.0)
+        wait += min(2.0**tries - 1, 300.0)
         self._unsettled[attempt.job] = _Unsettled(attempt, later(now, wait), find=not safe, tries=tries)
         self.world.alarms.raise_(f"submit to {attempt.provider}", f"{error}; tried again")
         self.world.log.warning("not submitted", job=attempt.job, why=str(error), again_in=wait)
+        job = self.world.book.live.get(attempt.job)
+        if job is not None and job.reason != (why := f"not submitted yet: {error}"):
+            self.world.book.amend(job, reason=why)
 
     def _broken(self, attempts: Sequence[Attempt], error: Exception) -> None:
         """The whole call failed: of none of them is it known."""
