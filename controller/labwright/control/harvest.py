@@ -88,6 +88,9 @@ class Harvester:
         found: dict[Token, Sequence[bytes]] = {}
         brought.alarms["secrets"] = ""
         for target in targets:
+            if target.attempt.handle is None:
+                found[target.token] = ()  # it never was at a provider and said nothing
+                continue
             try:
                 names = self.world.secrets_of(target.task, target.attempt.provider)
                 found[target.token] = self.world.masks.of(names, sources) if names else ()
