@@ -45,7 +45,6 @@ def problems(text: str, head: str = HEAD) -> str:
         ("sweeps: {sweep_config: {lr: [[1]]}}", "3:30: `sweeps.sweep_config.lr[0]` must be a single value, not a list"),
         ("sweeps: {sweep_config: {lr: [1, 2, 1.0]}}", "3:36: `sweeps.sweep_config.lr[2]` is there twice"),
         ("sweeps: {sweep_config: {lr: [.inf]}}", "must be finite"),
-        ("sweeps: {sweep_metric: m}", "`sweeps.sweep_config` is missing"),
         ("sweeps: {sweep_config: {a: [1]}, max_parallel: 0}", "must be at least 1"),
         ("sweeps: {sweep_config: {a: [1]}, strategy: random}", "must be `grid`, not `random`"),
         ("parameters: {lr: {type: float}}\nsweeps: {sweep_config: {lr: ['0.1', x]}}", "4:37: `sweeps.sweep_config.lr[1]` must be a number, as its type is float, not `x`"),

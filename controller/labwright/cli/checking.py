@@ -9,7 +9,7 @@ from labwright.control.reading import Parsed, reader, refuse_by
 from labwright.control.settings import LAB_FILE, refuse_unsupported
 from labwright.decide.discover import EXPERIMENTS, TaskFile, Tree
 from labwright.decide.document import read as read_document
-from labwright.decide.identity import Asked, Evaluation
+from labwright.decide.identity import Asked, Evaluation, missing_secrets
 from labwright.decide.parse import parse_lab
 from labwright.domain.errors import Invalid, Problem, Refused
 from labwright.domain.lab import Lab
@@ -44,7 +44,7 @@ def check_lab(place: Place, repo: Any, snapshot: Snapshot) -> Checked:
         file = tree.tasks[task.task]
         problems += task.problems
         if lab and not task.problems:
-            problems += _refusals(repo, file, task)
+            problems += _refusals(repo, file, task, lab)
             problems += _secrets(repo, file, task, lab)
     problems += _misplaced(snapshot)
     return Checked(sorted(set(problems)), len(tree.tasks), sum(len(task.trials) for task in asked.values()))
@@ -74,12 +74,13 @@ def _lab(repo: Any, snapshot: Snapshot) -> tuple[Lab | None, list[Problem]]:
     return lab, []
 
 
-def _refusals(repo: Any, file: TaskFile, task: Asked) -> Iterator[Problem]:
+def _refusals(repo: Any, file: TaskFile, task: Asked, lab: Lab) -> Iterator[Problem]:
     """What the file's provider cannot honour: the sentence begins with the field that it is about."""
-    if not task.refusals:
+    sentences = [x for x in task.refusals if not (task.spec and x in missing_secrets(task.spec, lab))]
+    if not sentences:
         return
     document = read_document(_bytes(repo, file), file.path)
-    for sentence in task.refusals:
+    for sentence in sentences:
         named = _FIELD.match(sentence)
         path = tuple(named[1].split(".")) if named else ()
         if not path or path[0] not in _KEYS:

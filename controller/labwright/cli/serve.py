@@ -47,7 +47,7 @@ def serve(
         site.controller.run(once=once)
         if once and not quiet:
             summary(site, before, as_log=log_format == "json")
-        unreachable = once and not site.controller.intake.fetched
+        unreachable = once and not (site.controller.intake.fetched and not site.controller.launcher.submitter.stranded)
     finally:
         site.close()
     if unreachable:

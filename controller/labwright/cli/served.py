@@ -43,13 +43,16 @@ def summary(site: "Site", before: Before, *, as_log: bool) -> None:
         write_table(("task", "job", "state", "score", "seconds", "why"), rows, right=("score", "seconds"))
     for reason, count in _held(ledger).items():
         say(f"{count} jobs are held: {reason}")
+    stranded = site.controller.launcher.submitter.stranded
+    for job in ledger.jobs(ids=stranded) if stranded else ():
+        say(f"{job.id} ({job.task}) {job.reason}; it is tried again by the next `lab serve`")
     left = baseline(ledger)
     if not ended and len(left) > before.baseline:
         say(f"first sight: {len(left)} trials are recorded as they are, and nothing was launched")
         say(
             f"launch them with `lab serve --launch-existing`, or one with `lab run {left[0].task}`; from now on, what changes runs"
         )
-    elif not ended and not _held(ledger):
+    elif not ended and not _held(ledger) and not stranded:
         say("nothing to do" if site.controller.intake.fetched else "the repository could not be read")
 
 

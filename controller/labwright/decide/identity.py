@@ -13,6 +13,7 @@ from labwright.domain.errors import Problem
 from labwright.domain.ids import Digest, digest, work_digest
 from labwright.domain.job import Trial
 from labwright.domain.lab import Lab
+from labwright.domain.secrets import secret_names
 from labwright.domain.task import Task
 
 NOTES = "README.md"  # in a task's folder these two are about the task, not part of what runs
@@ -128,7 +129,11 @@ class Evaluation:
             for trial in self._asked[resolve_need(file.task, need)].trials
         )
         provider, refusals = choose_provider(spec, self.lab)
-        refusals = refusals or [*unsupported(spec), *self.reader.refuse(provider, spec)]
+        refusals = refusals or [
+            *unsupported(spec),
+            *self.reader.refuse(provider, spec),
+            *missing_secrets(spec, self.lab),
+        ]
         spec_text = spec.to_json()
         spec_key = digest(spec_text)
         shared = shared_fields(spec, file, bundle, needs)
@@ -210,6 +215,14 @@ def choose_provider(spec: Task, lab: Lab) -> tuple[str, list[str]]:
             return name, []
     known = ", ".join(names) or "none"
     return asked, [f"there is no provider `{asked}` in lab.yaml (it has: {known})"]
+
+
+def missing_secrets(spec: Task, lab: Lab) -> list[str]:
+    """References that lab.yaml has no secret for: refused now, not at submission; adding it there plans the task again."""
+    missing = sorted(secret_names(spec) - lab.secrets.keys())
+    return [
+        f"the secret {name} is not in lab.yaml (add `secrets: {{{name}: {{env: {name}}}}}` there)" for name in missing
+    ]
 
 
 def unsupported(spec: Task) -> list[str]:

@@ -126,10 +126,10 @@ def _git(argv: Sequence[str], *, timeout: float = 300) -> str:
             out, err = child.communicate(timeout=timeout)
         except subprocess.TimeoutExpired as error:
             os.killpg(child.pid, signal.SIGKILL)
-            raise Unavailable(f"git {argv[0]} took longer than {timeout:g} s", retry_in=60) from error
+            raise Unavailable(f"git {argv[0]} took longer than {timeout:g} s", retry_in=10) from error
     if child.returncode == 0:
         return out.decode(errors="replace")
     words = " ".join(err.decode(errors="replace").split())[:500] or f"git ended with {child.returncode}"
     if _TRY_AGAIN.search(words):
-        raise Unavailable(f"git: {words}", retry_in=60)
+        raise Unavailable(f"git: {words}", retry_in=10)
     raise Refused(f"git: {words}", hint="correct github_repo_url or give this machine access to it")
