@@ -106,7 +106,8 @@ class Controller:
         world, book = self.world, self.world.book
         if len(world.calls) or self._failed or not (self.intake.up_to_date or self.intake.failing):
             return False
-        if book.ledger.acts() or book.count(State.QUEUED, *AT_PROVIDER) > len(self.launcher.submitter.stranded):
+        stuck = self.launcher.submitter.stranded | world.troubles.jobs
+        if book.ledger.acts() or book.count(State.QUEUED, *AT_PROVIDER) > len(stuck & book.live.keys()):
             return False
         if book.uncollected or book.dirty or world.notes:
             return False

@@ -23,6 +23,11 @@ class Troubles:
         self._aside: dict[JobId, datetime] = {}
 
     @property
+    def jobs(self) -> set[JobId]:
+        """Those that were put aside."""
+        return set(self._aside)
+
+    @property
     def some(self) -> bool:
         return bool(self._aside)
 
