@@ -196,7 +196,9 @@ def test_a_refused_submission_fails_its_job_with_the_providers_words(bench: Benc
     assert bench.job("a").reason == "not submitted: no such partition"
     assert bench.state("a") is State.FAILED
     manifest = json.loads(bench.results.content[f"results/a/{bench.job('a').id}/manifest.json"])
-    assert manifest["attempts"][0]["detail"] == "no such partition", "and is on the results branch as every job that ended"
+    assert manifest["attempts"][0]["detail"] == "no such partition", (
+        "and is on the results branch as every job that ended"
+    )
 
 
 def test_a_provider_that_does_not_say_what_it_has_is_asked_again_but_not_all_the_time(bench: Bench) -> None:
