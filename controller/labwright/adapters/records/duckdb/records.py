@@ -3,7 +3,7 @@
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,8 @@ class DuckDbRecords:
                 yield
                 self._con.commit()
             except BaseException:
-                self._con.rollback()
+                with suppress(duckdb.Error):  # a failed commit is rolled back already, and its own words count
+                    self._con.rollback()
                 raise
 
     @contextmanager
