@@ -27,7 +27,7 @@ class FileLease:
     def acquire(self) -> None:
         if self._fd is not None:
             return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         if not _lock(fd, self._path):
             os.close(fd)

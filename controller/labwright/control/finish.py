@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from labwright.control.logs import Logs
+from labwright.control.masks import mask
 from labwright.control.outbox import Outbox
 from labwright.control.world import World
 from labwright.decide.manifest_of import manifest_bytes, manifest_of
@@ -13,7 +14,7 @@ from labwright.decide.rows import joined, rows_of
 from labwright.domain.errors import LabError, Refused, Unavailable
 from labwright.domain.job import Job
 from labwright.domain.lifecycle import FINAL, State
-from labwright.domain.manifest import Manifest, MetricSummary
+from labwright.domain.manifest import Manifest, ManifestEnvironment, MetricSummary
 from labwright.ports.provider import Collected
 from labwright.ports.records import QueryLimits
 
@@ -74,13 +75,34 @@ class Finisher:
         try:
             if provider is None:
                 raise Unavailable(f"lab.yaml has no provider {attempt.provider} any more")
-            return provider.collect(attempt.handle)
+            return self._masked(target, provider.collect(attempt.handle))
         except Refused as error:
             self.world.log.warning("nothing to collect", job=target.job.id, why=str(error))
             return Collected()
         except (LabError, OSError) as error:
             done.unreachable[attempt.provider] = f"{error}; results of its jobs wait"
             return None
+
+    def _masked(self, target: "Target", collected: Collected) -> Collected:
+        """Names of files and what was said of the environment are a job's words too (R23). Each path is there once."""
+        names, lab = self.world.secrets_of(target.task, target.attempt.provider), self.world.lab
+        values = self.world.masks.of(names, lab.secrets if lab else {}) if names else ()
+
+        def safe(text: str) -> str:
+            return mask(text.encode("utf-8", "replace"), values).decode("utf-8", "replace")
+
+        by_path = {path: a.model_copy(update={"path": path}) for a in collected.artifacts for path in [safe(a.path)]}
+        said = collected.environment or ManifestEnvironment()
+        packages = {safe(name): safe(text) for name, text in said.packages.items()}
+        told = {
+            "python": safe(said.python),
+            "packages": packages,
+            "digest": safe(said.digest),
+            "image": safe(said.image),
+        }
+        environment = said.model_copy(update=told) if collected.environment else None
+        source = {safe(name): safe(text) for name, text in collected.source.items()}
+        return replace(collected, artifacts=tuple(by_path.values()), environment=environment, source=source)
 
     def _manifest(
         self,

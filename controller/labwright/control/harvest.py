@@ -130,7 +130,7 @@ class Harvester:
             read = ReadEvents(consumed=taken)
         else:
             middle = chunk.file.removeprefix("events.").removesuffix("jsonl").rstrip(".")
-            rank = int(middle) if middle.isdecimal() else 0
+            rank = int(middle) if middle.isdecimal() and len(middle) < 10 else 0  # what the records can hold
             data = chunk.data + b"\n" if last else chunk.data
             read = read_events(mask(data, masks), target.job.id, target.attempt.n, rank)
             read.consumed = min(read.consumed, len(chunk.data))

@@ -8,7 +8,7 @@ from labwright.decide.discover import TASK_FILE, Links, TaskFile, Tree
 from labwright.decide.document import read as read_document
 from labwright.decide.identity import Reader
 from labwright.decide.parse import parse_task
-from labwright.decide.tree_rules import check_path, check_tree
+from labwright.decide.tree_rules import check_folder, check_tree
 from labwright.domain.bundle import Bundle
 from labwright.domain.errors import Invalid, Problem
 from labwright.domain.snapshot import Entry
@@ -91,7 +91,7 @@ def reader(repo: Repo, parsed: Parsed, refuse: Callable[[str, Task], Sequence[st
         targets = dict(zip((f.path for f in links), repo.read([f.oid for f in links]), strict=True)) if links else {}
         entries = {f.path: Entry(f.mode, f.oid) for f in bundle.files}
         sizes = repo.sizes([f.oid for f in bundle.files if f.mode != "160000"]) if len(bundle.files) > 1 else {}
-        problems = [*check_path(file.folder), *check_tree(entries, targets, sizes)]
+        problems = [*check_folder(file.folder), *check_tree(entries, targets, sizes)]
         return [replace(p, path=file.path, line=1, column=1, message=f"{p.path}: {p.message}") for p in problems]
 
     return Reader(parsed.task, locate, check, refuse)

@@ -18,6 +18,7 @@ ROOT = "results"
 NAME = "manifest.json"
 MOST_LOG = 16 << 10  # characters of a failed job's log
 MOST_DETAIL = 2000
+MOST_METRICS = 5000  # of a summary; all of them are in metrics.parquet
 NOTHING = Collected()
 Final = Literal["COMPLETE", "FAILED", "STOPPED"]
 
@@ -61,7 +62,7 @@ def manifest_of(
         provider=job.provider,
         environment=collected.environment,
         attempts=tuple(tries),
-        metrics={name: _finite(summary) for name, summary in sorted(metrics.items())},
+        metrics={name: _finite(summary) for name, summary in sorted(metrics.items())[:MOST_METRICS]},
         artifacts=tuple(sorted(collected.artifacts, key=lambda a: a.path)),
         sweep_metric=task.sweeps.metric if task.sweeps else "",
         lower_is_better=task.sweeps.lower_is_better if task.sweeps else True,

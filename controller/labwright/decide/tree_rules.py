@@ -14,6 +14,7 @@ from labwright.domain.snapshot import Entry
 _FILES = frozenset({"100644", "100755"})
 _LINK = "120000"
 _SUBMODULE = "160000"
+_OURS = frozenset({"readme.md", "manifest.json", "metrics.parquet"})  # on the results branch, with plots/*.svg
 _MOST_HOPS = 40  # as Linux
 _MOST_PROBLEMS = 50
 _INVISIBLE = frozenset(
@@ -56,6 +57,13 @@ def check_tree(
 def check_path(path: str, limits: Limits = LIMITS) -> Sequence[Problem]:
     """Of one name alone, such as the folder that a task lies in, which is part of its identity."""
     return list(_problems(path, _path_rules(path, limits)))
+
+
+def check_folder(path: str, limits: Limits = LIMITS) -> Sequence[Problem]:
+    """Of the folder that a task lies in: results are kept by its name, beside the files that we write there."""
+    ours = (name for name in path.split("/") if name.casefold() in _OURS or name.casefold().endswith(".svg"))
+    taken = ((f"a task's folder cannot be called `{_shown(name)}`", "rename the folder") for name in ours)
+    return [*check_path(path, limits), *_problems(path, taken)]
 
 
 def _problems(path: str, sentences: Iterator[tuple[str, str]]) -> Iterator[Problem]:

@@ -17,7 +17,7 @@ from labwright.domain.errors import LabError, Refused
 from labwright.domain.manifest import Manifest
 from labwright.ports.records import Batch, QueryLimits, Records
 
-MANIFEST = 4 << 20  # bytes
+MANIFEST = 32 << 20  # bytes; ours have fewer, by the limits of files, artifacts and metrics
 PARQUET = 256 << 20
 UNPACKED = 2 << 30  # bytes of all columns: a small file may say that it is very large
 ROWS = 20_000_000

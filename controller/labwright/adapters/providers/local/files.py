@@ -1,49 +1,45 @@
 """What attempts wrote: streams by offset, artifacts by name. A job may have made any of it, links included."""
 
 import hashlib
-import io
-import json
 import os
 import re
 import shutil
-import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
-from labwright.adapters.providers.local.spool import Spool
+from labwright.adapters.providers.local import stage
+from labwright.adapters.providers.local.spool import Spool, open_regular, read_json
 from labwright.domain.errors import Refused
 from labwright.domain.manifest import ManifestArtifact, ManifestEnvironment
 from labwright.ports.provider import Chunk, Collected, Tail
 
-_STREAM = re.compile(r"log\.txt|events(\.\d+)?\.jsonl")
-_MOST_FILES = 10_000  # of an attempt's artifacts; what is beyond stays in its folder, unlisted
-
-
-def open_regular(path: Path) -> io.BufferedReader | None:
-    """None for what is not there, a link, a FIFO, a device …"""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        return None
-    return os.fdopen(descriptor, "rb")
+_STREAM = re.compile(r"log\.txt|events(\.[0-9]{1,9})?\.jsonl")
+_MOST_JSON = 1 << 20  # bytes of what it says of its environment
+_MOST_FILES = 10_000  # of an attempt's artifacts; what is beyond these stays in its folder, unlisted
+_MOST_NAMES = 4 << 20  # characters of all their paths
 
 
 def read(spool: Spool, tails: Sequence[Tail], limit: int) -> Iterator[Chunk]:
     share = max(1 << 16, limit // max(1, len(tails)))  # one that prints without end leaves room for the others
     for tail in tails:
-        job = spool.existing(tail.handle)
-        for name in sorted(filter(_STREAM.fullmatch, os.listdir(job))) if job else ():  # noqa: PTH208
+        for job, name in _streams(spool, tail.handle):
             if limit <= 0:
                 return
-            if data := _after(Path(str(job)) / name, tail.offsets.get(name, 0), min(limit, share)):
+            if data := _after(job / name, tail.offsets.get(name, 0), min(limit, share)):
                 limit -= len(data)
                 yield Chunk(tail.handle, name, tail.offsets.get(name, 0), data)
+
+
+def _streams(spool: Spool, handle: str) -> Iterator[tuple[Path, str]]:
+    job = spool.existing(handle)
+    try:
+        names = os.listdir(job) if job else []  # noqa: PTH208
+    except OSError:  # gone this instant, or closed by the job itself: that is its own loss alone
+        names = []
+    for name in sorted(filter(_STREAM.fullmatch, names)):
+        yield spool.root / "jobs" / handle, name
 
 
 def _after(path: Path, offset: int, limit: int) -> bytes:
@@ -59,45 +55,31 @@ def collect(spool: Spool, handle: str) -> Collected:
     job = spool.existing(handle)
     if job is None:
         return Collected()
-    source = _json(job / "source.json")
+    source = read_json(job / "source.json", _MOST_JSON)
     try:
-        environment = ManifestEnvironment.model_validate(_json(job / "environment.json") or None)
+        environment = ManifestEnvironment.model_validate(read_json(job / "environment.json", _MOST_JSON) or None)
     except ValidationError:
         environment = None
     return Collected(
         artifacts=tuple(_artifacts(job / "artifacts")),
         environment=environment,
-        source={str(k): str(v) for k, v in source.items()},
+        source={k: str(v) for k, v in source.items()},
     )
 
 
-def _json(path: Path) -> dict[str, Any]:
-    file = open_regular(path)
-    if file is None:
-        return {}
-    with file:
-        try:
-            value = json.loads(file.read(8 << 20))
-        except ValueError:
-            return {}
-    return value if isinstance(value, dict) else {}
-
-
 def _artifacts(root: Path) -> Iterator[ManifestArtifact]:
-    count = 0
-    for folder, below, names in os.walk(root):  # follows no links
-        below.sort()
-        for name in sorted(names):
-            file = open_regular(Path(folder) / name)
-            if file is None:
-                continue
-            with file:
-                hashed = hashlib.file_digest(file, "sha256").hexdigest()
-                path = str((Path(folder) / name).relative_to(root)).encode(errors="replace").decode()
-                yield ManifestArtifact(path=path, size=os.fstat(file.fileno()).st_size, sha256=hashed)
-            count += 1
-            if count >= _MOST_FILES:
-                return
+    files, left = 0, _MOST_NAMES
+    for path, where in stage.walk(root):
+        file = open_regular(where)
+        if file is None:
+            continue
+        with file:
+            hashed = hashlib.file_digest(file, "sha256").hexdigest()
+            shown = path.encode(errors="replace").decode()
+            yield ManifestArtifact(path=shown, size=os.fstat(file.fileno()).st_size, sha256=hashed)
+        files, left = files + 1, left - len(shown)
+        if files >= _MOST_FILES or left <= 0:
+            return
 
 
 def fetch(spool: Spool, handle: str, path: str, into: Path) -> None:

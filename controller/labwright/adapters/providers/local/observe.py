@@ -145,7 +145,8 @@ class Observer:
         if job is None or read_exit(job):
             return
         self.children.reap()
-        (job / "cancel").touch()  # before the claim is read: a wrapper that claims later finds it
+        with contextlib.suppress(OSError):  # a job that made its folder unwritable is ended all the same
+            (job / "cancel").touch()  # before the claim is read: a wrapper that claims later finds it
         claim = self.claim(handle, job)
         if claim and self.alive(handle, claim):
             with contextlib.suppress(ProcessLookupError):
@@ -172,5 +173,6 @@ class Observer:
 
     def _out_of_memory(self, handle: Handle, session: int) -> None:
         if job := self.spool.existing(handle):
-            (job / "oom").touch()
+            with contextlib.suppress(OSError):
+                (job / "oom").touch()
             process.kill_session(session, spare=session)  # the wrapper stays to write the record

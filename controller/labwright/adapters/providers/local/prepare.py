@@ -1,6 +1,5 @@
 """From a submission to a job's folder: everything that the wrapper finds when it starts."""
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from labwright.adapters import templates
 from labwright.adapters.providers.local import environment, source, stage, variables
-from labwright.adapters.providers.local.spool import Spool
+from labwright.adapters.providers.local.spool import Spool, read_json
 from labwright.decide.render import render
 from labwright.domain import lab
 from labwright.domain.errors import Refused
@@ -94,6 +93,6 @@ class Stager:
 def memory_limit(job: Path) -> float | None:
     """Bytes that the processes of an attempt may hold; None = no limit."""
     try:
-        return float(json.loads((job / "limits.json").read_bytes())["memory_gb"]) * 2**30
-    except (OSError, ValueError, KeyError, TypeError):
+        return float(read_json(job / "limits.json")["memory_gb"]) * 2**30
+    except (ValueError, KeyError, TypeError, OverflowError):
         return None

@@ -1,8 +1,12 @@
-"""The spool folder: where everything lies, and what the wrapper wrote there (docs/spec/job-dir.md)."""
+"""The spool folder: where everything lies, and what the wrapper wrote there (docs/spec/job-dir.md).
 
+A job can put anything in place of the wrapper's files: what is no whole record of ours counts as none."""
+
+import io
 import json
 import os
 import re
+import stat
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +16,8 @@ from labwright.domain.lifecycle import Outcome
 from labwright.domain.seen import Phase, Seen
 
 _HANDLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}")
+_MOST = 64 << 10  # bytes of a file that the wrapper writes
+_INT32 = range(-(1 << 31), 1 << 31)
 _REASONS = {"timeout": Outcome.TIMEOUT, "oom": Outcome.OOM, "cancelled": Outcome.CANCELLED}
 
 
@@ -50,12 +56,42 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
+def open_regular(path: Path) -> io.BufferedReader | None:
+    """None for what is not there, a link, a FIFO, a device …"""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return None
+    return os.fdopen(descriptor, "rb")
+
+
+def read_json(path: Path, most: int = _MOST) -> dict[str, Any]:
+    """An object of a job's folder; empty for what is none, or has more than `most` bytes."""
+    try:
+        value = json.loads(_read(path, most))
+        json.dumps(value, ensure_ascii=False).encode()  # no half of a character, which JSON can spell and UTF-8 cannot
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _read(path: Path, most: int = _MOST) -> str:
+    file = open_regular(path)
+    if file is None:
+        return ""
+    with file:
+        return file.read(most).decode("utf-8", "replace")
+
+
 def read_claim(job: Path) -> Claim | None:
     """None while there is none, and for the instant in which it is there but not written."""
     try:
-        pid, start, boot, *key = (job / "claim").read_text().split()
+        pid, start, boot, *key = _read(job / "claim").split()
         return Claim(int(pid), int(start), boot, key[0] if key else "-")
-    except (FileNotFoundError, ValueError):
+    except ValueError:
         return None
 
 
@@ -73,14 +109,15 @@ def take_claim(job: Path) -> bool:
 def read_exit(job: Path) -> Seen | None:
     """How the attempt ended by its own record; None while there is no whole record."""
     try:
-        record = json.loads((job / "exit.json").read_bytes())
-        return _seen(record) if isinstance(record, dict) else None
-    except (FileNotFoundError, ValueError, TypeError):
+        return _seen(read_json(job / "exit.json"))
+    except (KeyError, ValueError, TypeError, OverflowError):
         return None
 
 
 def _seen(record: dict[str, Any]) -> Seen:
-    code, reason, phase = int(record["code"]), record.get("reason"), record.get("phase")
+    code, by, reason, phase = int(record["code"]), record.get("signal"), record.get("reason"), record.get("phase")
+    if code not in _INT32 or not (by is None or (type(by) is int and by in _INT32)):
+        raise ValueError
     if reason in _REASONS:
         outcome = _REASONS[reason]
     elif code == 0 and phase == "run":
@@ -91,22 +128,22 @@ def _seen(record: dict[str, Any]) -> Seen:
         Phase.ENDED,
         outcome,
         exit_code=code,
-        signal=record.get("signal"),
+        signal=by,
         started=_time(record.get("started")),
         running=_time(record.get("running")),
         ended=_time(record.get("ended")),
-        node=str(record.get("node") or ""),
-        detail=str(record.get("detail") or ""),
+        node=_word(record.get("node")),
     )
+
+
+def _word(value: Any) -> str:
+    """A name: what a job wrote in its place says nothing else."""
+    return value if isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9._:-]{1,255}", value) else ""
 
 
 def read_phases(job: Path) -> dict[str, datetime]:
     """Phase → when it began, as far as the wrapper got."""
-    try:
-        lines = (job / "phase").read_text().splitlines()
-    except FileNotFoundError:
-        return {}
-    pairs = [line.split() for line in lines]
+    pairs = [line.split() for line in _read(job / "phase").splitlines()]
     return {pair[0]: at for pair in pairs if len(pair) == 2 and (at := _time(pair[1]))}
 
 

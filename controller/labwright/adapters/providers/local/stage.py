@@ -18,6 +18,8 @@ from labwright.domain.bundle import Bundle, BundleFile
 from labwright.domain.errors import Refused
 from labwright.ports.provider import ReadBlobs
 
+DEEPEST = 100  # folders in folders, of what a job left
+
 
 @contextmanager
 def appearing(spool: Spool, final: Path) -> Iterator[Path]:
@@ -104,16 +106,33 @@ def copy_tree(source: Path, target: Path) -> None:
 def share_tree(source: Path, target: Path) -> None:
     """The regular files of a folder, read-only and without a copy of their bytes where one file system holds both."""
     target.mkdir(parents=True, exist_ok=True)
-    with os.scandir(source) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                share_tree(Path(entry.path), target / entry.name)
-            elif entry.is_file(follow_symlinks=False):
-                Path(entry.path).chmod(0o444)
-                try:
-                    os.link(entry.path, target / entry.name)
-                except OSError:
-                    shutil.copy(entry.path, target / entry.name)
+    for path, where in walk(source):
+        if where.is_symlink() or not where.is_file():
+            continue
+        where.chmod(0o444)
+        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(where, target / path)
+        except OSError:
+            shutil.copy(where, target / path)
+
+
+def walk(root: Path) -> Iterator[tuple[str, Path]]:
+    """What is no folder, by its path below `root`, sorted. Follows no links and goes DEEPEST folders down, no further."""
+    todo = [("", root)]
+    while todo:
+        path, folder = todo.pop()
+        try:
+            with os.scandir(folder) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except OSError:
+            continue
+        for entry in found:
+            if not entry.is_dir(follow_symlinks=False):
+                yield path + entry.name, Path(entry.path)
+        if path.count("/") < DEEPEST:
+            below = [entry for entry in reversed(found) if entry.is_dir(follow_symlinks=False)]
+            todo += [(f"{path}{entry.name}/", Path(entry.path)) for entry in below]
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
