@@ -1,6 +1,7 @@
 """Where a lab's state lies, and which lab a command means."""
 
 import hashlib
+import json
 import os
 import re
 import subprocess
@@ -46,7 +47,18 @@ class Place:
 
     @property
     def used(self) -> bool:
-        return self.ledger.exists()
+        return self.ledger.exists() or (self.state / "repo").exists()
+
+    @property
+    def served(self) -> bool:
+        """Whether a controller of this machine seems to run here: what its lease says, without touching the lock."""
+        try:
+            os.kill(int(json.loads((self.state / "lease").read_text())["pid"]), 0)
+        except PermissionError:
+            return True
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+        return True
 
 
 def state_home() -> Path:
@@ -60,7 +72,10 @@ def state_home() -> Path:
 
 def place_of(repo: str) -> Place:
     """Of a URL or a path. The folder's name is readable, and unique by the address."""
-    address = repo if is_url(repo) else str(_top(Path(repo)))
+    return _named(repo if is_url(repo) else str(_top(Path(repo))))
+
+
+def _named(address: str) -> Place:
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(address.rstrip("/")).name.removesuffix(".git")) or "lab"
     mark = hashlib.sha256(address.encode("utf-8", "surrogateescape")).hexdigest()[:8]
     return Place(address, state_home() / f"{stem}-{mark}")
@@ -72,14 +87,22 @@ def find_place(repo: str | None = None) -> Place:
     if repo is not None:
         return place_of(repo)
     here = place_of(".")
-    if here.used:
-        return here
     origin = _git(Path(here.repo), "config", "--get", "remote.origin.url")
-    if origin:
-        there = place_of(origin if is_url(origin) else str(Path(here.repo, origin)))
-        if there.used:
-            return there
+    there = _remote_place(here, origin) if origin else here
+    if there.used and (there.served or not here.used):
+        return there
     return here
+
+
+def _remote_place(here: Place, origin: str) -> Place:
+    """Of what a clone came from; also when that is away for now."""
+    if is_url(origin):
+        return place_of(origin)
+    path = Path(here.repo, origin)
+    try:
+        return place_of(str(path))
+    except Refused:
+        return _named(str(path.resolve()))
 
 
 def is_url(repo: str) -> bool:

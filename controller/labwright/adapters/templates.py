@@ -19,7 +19,10 @@ def find_all(folder: str) -> Mapping[str, bytes]:
     for root in _roots():
         top = root / folder
         if top.is_dir():
-            return {str(file.relative_to(top)): file.read_bytes() for file in sorted(top.rglob("*")) if file.is_file()}
+            files = (
+                file for file in sorted(top.rglob("*")) if file.is_file() and file.suffix != ".pyc"
+            )  # pip makes those
+            return {str(file.relative_to(top)): file.read_bytes() for file in files}
     raise Refused(f"there is no template {folder}", hint="reinstall Labwright")
 
 

@@ -4,13 +4,19 @@ from typing import Annotated
 
 import typer
 
+from labwright.cli import completion
 from labwright.cli.asjson import print_json
 from labwright.cli.look import Look, Row, looking, quoted
 from labwright.cli.shell import JsonOption, RepoOption
 
 
 def artifacts(
-    job: Annotated[str, typer.Argument(help="A job, the start of its id, or a task (its newest job)")],
+    job: Annotated[
+        str,
+        typer.Argument(
+            help="A job, the start of its id, or a task (its newest job)", autocompletion=completion.tasks_and_jobs
+        ),
+    ],
     repo: RepoOption = None,
     as_json: JsonOption = False,
 ) -> None:

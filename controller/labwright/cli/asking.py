@@ -50,11 +50,13 @@ class Answered:
 
 def ask(place: Place, wishes: Sequence[Wish]) -> list[Answered]:
     """Each wish once. Answered where a controller runs, else noted for the next one."""
+    from labwright.cli.rebuild import restore_if_new
     from labwright.wiring import open_clock, open_ledger
 
     here = Path(place.repo) if Path(place.repo).is_dir() else Path()
     by, now = person(here), open_clock().now()
     acts = [Act(f"cli:{os.urandom(8).hex()}", w.kind, w.target, by, now, w.arguments) for w in wishes]
+    restore_if_new(place)
     ledger = open_ledger(place)
     try:
         with ledger.transaction():

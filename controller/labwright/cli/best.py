@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from labwright.cli import completion
 from labwright.cli.asjson import print_json
 from labwright.cli.look import Look, Row, looking, quoted
 from labwright.cli.shell import NO, JsonOption, RepoOption
@@ -11,7 +12,7 @@ from labwright.domain.errors import Refused
 
 
 def best(
-    task: Annotated[str, typer.Argument(help="A task, such as alpha/train")],
+    task: Annotated[str, typer.Argument(help="A task, such as alpha/train", autocompletion=completion.tasks)],
     metric: Annotated[str | None, typer.Option(help="Rank by this metric's last value instead of the score")] = None,
     lower: Annotated[
         bool | None, typer.Option("--lower/--higher", help="Which is better (default: as the task says)")

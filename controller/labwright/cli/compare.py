@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from labwright.cli import completion
 from labwright.cli.asjson import print_json
 from labwright.cli.look import Look, Row, looking, note
 from labwright.cli.shell import JsonOption, RepoOption
@@ -18,8 +19,13 @@ _LARGEST = 1 << 20  # bytes of a file whose lines are compared
 
 
 def compare(
-    a: Annotated[str, typer.Argument(help="A job, the start of its id, or a task (its newest job)")],
-    b: Annotated[str, typer.Argument(help="The other")],
+    a: Annotated[
+        str,
+        typer.Argument(
+            help="A job, the start of its id, or a task (its newest job)", autocompletion=completion.tasks_and_jobs
+        ),
+    ],
+    b: Annotated[str, typer.Argument(help="The other", autocompletion=completion.tasks_and_jobs)],
     code: Annotated[bool, typer.Option("--code/--no-code", help="Show the differing lines of the code")] = True,
     repo: RepoOption = None,
     as_json: JsonOption = False,

@@ -1,6 +1,7 @@
 """The repository in which somebody types: its top, its refs, and the files of its working tree as a snapshot."""
 
 import os
+import re
 import stat
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,7 +44,8 @@ def person(folder: Path | str) -> str:
     import getpass
 
     try:
-        return git(folder, "config", "user.email") or getpass.getuser()
+        found = re.search(r"<([^<>]+)>", git(folder, "var", "GIT_AUTHOR_IDENT") or "")
+        return found[1] if found else getpass.getuser()
     except (KeyError, OSError):  # a user without a name, as in some containers
         return str(os.getuid())
 

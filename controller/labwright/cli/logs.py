@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from labwright.cli import completion
 from labwright.cli.asjson import print_json
 from labwright.cli.look import Look, looking, note
 from labwright.cli.shell import JsonOption, RepoOption
@@ -22,7 +23,12 @@ _SETTLE = 30.0  # seconds in which the last lines of an ended job come in
 
 
 def logs(
-    job: Annotated[str, typer.Argument(help="A job, the start of its id, or a task (its newest job)")],
+    job: Annotated[
+        str,
+        typer.Argument(
+            help="A job, the start of its id, or a task (its newest job)", autocompletion=completion.tasks_and_jobs
+        ),
+    ],
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until the job ends")] = False,
     attempt: Annotated[int | None, typer.Option(help="Of this attempt (default: the newest)", min=1)] = None,
     tail: Annotated[int | None, typer.Option("-n", "--tail", help="Only the last lines", min=0)] = None,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from labwright.cli import completion
 from labwright.cli.asjson import print_json
 from labwright.cli.look import Look, Row, looking
 from labwright.cli.shell import JsonOption, RepoOption
@@ -21,7 +22,12 @@ Fetch = Callable[[str, Path], None]
 
 
 def pull(
-    job: Annotated[str, typer.Argument(help="A job, the start of its id, or a task (its newest job)")],
+    job: Annotated[
+        str,
+        typer.Argument(
+            help="A job, the start of its id, or a task (its newest job)", autocompletion=completion.tasks_and_jobs
+        ),
+    ],
     paths: Annotated[list[str] | None, typer.Argument(help="Only these files, folders or globs")] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Into this folder (default: ./<job id>)")

@@ -41,6 +41,32 @@ def rebuild(repo: RepoOption = None, as_json: JsonOption = False) -> None:
     _say(done)
 
 
+def restore_if_new(of: Place) -> None:
+    """A state folder without a ledger, of a lab that has results already or jobs that still run: they are known again before
+    anything is planned, so that nothing complete runs twice. Quiet where there is nothing; a repository that cannot be
+    reached is the controller's to say."""
+    from labwright.cli.counting import counting
+    from labwright.domain.errors import LabError
+    from labwright.wiring import open_clock, open_lease
+
+    if of.ledger.exists():
+        return
+    try:
+        of.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lease = open_lease(of)
+        lease.acquire()
+        try:
+            with counting("looking for results") as tick:
+                done = _Rebuild(of, open_clock().now(), tick).run()
+        finally:
+            lease.release()
+    except LabError:
+        return
+    if done["jobs"] or done["adopted"]:
+        note("this lab is not new: what it has done before is known again")
+        _say(done)
+
+
 @dataclass
 class _Rebuild:
     """Everything is made beside what is there; only when all of it is whole does it take the old one's place."""

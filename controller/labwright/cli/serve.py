@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from labwright.cli.shell import UNAVAILABLE, RepoOption
+from labwright.cli.shell import REFUSED, UNAVAILABLE, RepoOption
 from labwright.cli.terminal import say
 from labwright.settings import Place, find_place
 
@@ -32,13 +32,17 @@ def serve(
 ) -> None:
     """Watch a lab repository and run what its commits call for. Stopping it leaves running jobs alone."""
     from labwright.cli.logging import configure, is_human
+    from labwright.cli.rebuild import restore_if_new
     from labwright.cli.served import Before, summary
+    from labwright.control.settings import LAB_FILE
     from labwright.control.world import Options
     from labwright.wiring import open_site
 
     configure(log_format, quiet=quiet)
     human = is_human(log_format)
-    site = open_site(find_place(repo), Options(launch_existing=launch_existing, poll_seconds=poll))
+    where = find_place(repo)
+    restore_if_new(where)
+    site = open_site(where, Options(launch_existing=launch_existing, poll_seconds=poll))
     before = Before.of(site)
     try:
         _handle_signals(site)
@@ -48,8 +52,11 @@ def serve(
         if once and not quiet:
             summary(site, before, as_log=log_format == "json")
         unreachable = once and not (site.controller.intake.fetched and not site.controller.launcher.submitter.stranded)
+        refused = once and LAB_FILE in site.world.alarms.on
     finally:
         site.close()
+    if refused:
+        raise typer.Exit(REFUSED)
     if unreachable:
         raise typer.Exit(UNAVAILABLE)
 

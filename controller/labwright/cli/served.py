@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from labwright.cli.terminal import say, write_table
+from labwright.cli.terminal import clean, say, write_table
+from labwright.control.settings import LAB_FILE
 from labwright.domain.errors import LabError
 from labwright.domain.job import Job, Want, Wanted
 from labwright.domain.lifecycle import FINAL, State
@@ -53,7 +54,14 @@ def summary(site: "Site", before: Before, *, as_log: bool) -> None:
             f"launch them with `lab serve --launch-existing`, or one with `lab run {left[0].task}`; from now on, what changes runs"
         )
     elif not ended and not _held(ledger) and not stranded:
-        say("nothing to do" if site.controller.intake.fetched else "the repository could not be read")
+        say(_nothing(site))
+
+
+def _nothing(site: "Site") -> str:
+    if not site.controller.intake.fetched:
+        return "the repository could not be read"
+    wrong = site.world.alarms.on.get(LAB_FILE)
+    return clean(wrong) if wrong else "nothing to do"
 
 
 def _row(ledger: Ledger, job: Job, score: float | None) -> tuple[object, ...]:

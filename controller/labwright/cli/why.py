@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from labwright.cli import completion
 from labwright.cli.asjson import print_json
 from labwright.cli.look import Look, Row, looking
 from labwright.cli.names import task_path
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
 
 def why(
-    what: Annotated[str, typer.Argument(help="A task, a job, the start of its id, or a path")],
+    what: Annotated[
+        str,
+        typer.Argument(help="A task, a job, the start of its id, or a path", autocompletion=completion.tasks_and_jobs),
+    ],
     branch: Annotated[str | None, typer.Option(help="Which branch's tip (default: the default branch)")] = None,
     repo: RepoOption = None,
     as_json: JsonOption = False,

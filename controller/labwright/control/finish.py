@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _LIMITS = QueryLimits(seconds=60, rows=10_000_000)
 
+ERROR = 200  # characters of what a script says of its failure that become part of the reason
+
 
 @dataclass(slots=True)
 class Finished:
@@ -48,7 +50,7 @@ class Finisher:
             return done
         ids = [target.job.id for target, _ in left]
         metrics, scores, kinds = self._summaries(ids), self._scores(ids), self._kinds(ids)
-        series = self.world.records.series(ids)
+        series, errors = self.world.records.series(ids), self._errors(ids)
         manifests = []
         for target, collected in left:
             job = target.job.id
@@ -57,6 +59,8 @@ class Finisher:
                 for artifact in collected.artifacts
             ]
             collected = replace(collected, artifacts=announced)
+            if target.job.state is State.FAILED and job in errors:
+                target = replace(target, job=replace(target.job, reason=f"{target.job.reason}: {errors[job]}"))
             made = self._manifest(target, collected, metrics.get(job, {}), scores.get(job, {}))
             own = series.filter(_equals(series, job)) if series.num_rows else series
             self.outbox.put(job, manifest_bytes(made), self.to_parquet(own) if own.num_rows else None)
@@ -146,6 +150,14 @@ class Finisher:
             score = score if isinstance(score, dict) else {"score": score}
             found[row["job"]] = {k: float(v) for k, v in score.items() if isinstance(v, (int, float))}
         return found
+
+    def _errors(self, jobs: Sequence[str]) -> Mapping[str, str]:
+        """The last thing that a script gave `lab.error`, as one line: why it failed, in its own words."""
+        sql = (
+            f"SELECT job, message FROM events WHERE kind = 'error' AND message != '' AND job IN ({_list(jobs)}) "  # noqa: S608
+            "QUALIFY row_number() OVER (PARTITION BY job ORDER BY attempt DESC, time DESC) = 1"
+        )
+        return {row["job"]: " ".join(row["message"].split())[:ERROR] for row in self._rows(sql)}
 
     def _kinds(self, jobs: Sequence[str]) -> Mapping[tuple[str, str], str]:
         """What scripts said their artifacts are: (job, path) → kind."""

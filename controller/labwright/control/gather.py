@@ -163,6 +163,8 @@ class Gatherer:
         if ends and attempt.job not in brought.finished:
             return  # it was the last only since the call began: the next call makes its manifest
         book.change_attempt(newest, collected=True, published=not ends)
+        if ends and of is not None and (reason := brought.reasons.get(of.id, of.reason)) != of.reason:
+            book.amend(of, reason=reason)
         self.progress.pop(attempt.job, None)
         for other in attempts if ends else ():
             self.offsets.pop(other.token, None)

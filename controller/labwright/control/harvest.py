@@ -46,6 +46,7 @@ class Brought:
     written: list[Job] = field(default_factory=list)  # jobs whose rows are as they were when the call began
     collected: list[Attempt] = field(default_factory=list)
     finished: set[JobId] = field(default_factory=set)  # whose manifests are in the outbox
+    reasons: dict[JobId, str] = field(default_factory=dict)  # with what the script itself said of its failure
     alarms: dict[str, str] = field(default_factory=dict)  # by key; an empty text clears
     culprits: dict[JobId, Exception] = field(default_factory=dict)
     more: bool = False  # there was more to read than one call takes
@@ -174,6 +175,7 @@ class Harvester:
             brought.collected += [target.attempt for target in some.collected]
             brought.finished |= {job.id for job in some.jobs}
             brought.written += some.jobs
+            brought.reasons.update({job.id: job.reason for job in some.jobs})
             brought.alarms.update({f"reading from {name}": why for name, why in some.unreachable.items()})
         for token, error in culprits.items():
             brought.culprits[by_token[token].job.id] = error

@@ -130,7 +130,7 @@ class Intake:
         world = self.world
         self.default = world.repo.default_branch()
         if self.default in self.tips:
-            changed = self.settings.read(self.tree(self.default).snapshot)
+            changed = self.settings.read(self.tree(self.default).snapshot, self.default)
         elif world.lab is None:
             changed = self.settings.read(Snapshot("", {}))
         else:

@@ -84,7 +84,9 @@ def reader(repo: Repo, parsed: Parsed, refuse: Callable[[str, Task], Sequence[st
 
     def locate(file: TaskFile, path: tuple[str | int, ...]) -> tuple[int, int]:
         document = read_document(next(iter(repo.read([file.oid]))), file.path)
-        return document.where(path if document.has(path) else ("task", *path))  # below the old wrapper key
+        return document.where(
+            ("task", *path) if document.has(("task",)) and not document.has(path[:1]) else path
+        )  # below the old wrapper key
 
     def check(file: TaskFile, bundle: Bundle) -> Sequence[Problem]:
         links = [f for f in bundle.files if f.mode == "120000"]

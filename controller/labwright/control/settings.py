@@ -25,7 +25,7 @@ class Settings:
         """The turn that read it was not written."""
         self._oid = "unread"
 
-    def read(self, snapshot: Snapshot) -> bool:
+    def read(self, snapshot: Snapshot, default: str = "") -> bool:
         """True when the lab's settings are others than before. May raise Unavailable and OSError, and is asked again then."""
         entry = snapshot.entries.get(LAB_FILE)
         oid = entry.oid if entry else None
@@ -34,14 +34,14 @@ class Settings:
         try:
             data = next(iter(self.world.repo.read([oid]))) if oid else b""
             lab = parse_lab(data, LAB_FILE)
-            refuse_unsupported(lab)
+            refuse_unsupported(lab, default)
             self._adopt(lab)
         except Refused as error:
             what = str(error) if isinstance(error, Invalid) else f"{LAB_FILE}: {error}"
             kept = (
                 "the settings before it stay in force" if self.world.lab else "nothing is launched until it is mended"
             )
-            self.world.alarms.raise_(LAB_FILE, f"{what}\n{kept}")
+            self.world.alarms.raise_(LAB_FILE, f"{what}; {kept}")
             self._oid = oid
             return False
         self._oid = oid
@@ -67,13 +67,21 @@ class Settings:
         world.lab = lab
 
 
-def refuse_unsupported(lab: Lab) -> None:
+def refuse_unsupported(lab: Lab, default: str = "") -> None:
     """Settings that this version reads and cannot honour yet are refused: a quota that nobody counts is worse than none."""
     later = {
         "watch.pull_requests": lab.watch.pull_requests,
         "policy.approve": lab.policy.approve is not None,
         "policy.quotas": lab.policy.quotas is not None,
     }
+    if lab.results.branch in (
+        *lab.watch.branches,
+        default,
+    ):  # a glob such as `*` leaves the results branch out by itself
+        raise Refused(
+            f"results.branch: {lab.results.branch} is a branch that people write",
+            hint="results go to a branch of their own, such as lab-results",
+        )
     used = [name for name, value in later.items() if value]
     if used:
         raise Refused(f"{', '.join(used)}: not available in this version of Labwright", hint="remove it from lab.yaml")

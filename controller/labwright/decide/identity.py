@@ -1,7 +1,8 @@
 """What a task at a commit asks for: its trials with their digests (docs/adr/0003-identity.md)."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import posixpath
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -113,9 +114,19 @@ class Evaluation:
         what = "leads out of the repository" if outside else "matches nothing in the repository"
         return Problem(file.path, line, column, f"inputs: `{pattern}` {what}", hint)
 
+    def _environment_problems(self, file: TaskFile, spec: Task, bundle: Bundle) -> Iterator[Problem]:
+        files = {f.path for f in bundle.files}
+        for key in ("requirements", "lock"):
+            name = getattr(spec.environment, key, None)
+            if name is not None and posixpath.normpath(posixpath.join(bundle.folder, name)) not in files:
+                line, column = self.reader.locate(file, ("environment", key))
+                hint = "add it to the task's folder or to `inputs`"
+                yield Problem(file.path, line, column, f"environment: {name} is not among the task's files", hint)
+
     def _trials(self, file: TaskFile, spec: Task) -> Asked:
         bundle, unmatched = bundle_of(self.tree, file, spec)
         problems = [self._input_problem(file, at, spec.inputs[at]) for at in unmatched]
+        problems += () if problems else self._environment_problems(file, spec, bundle)
         problems += () if problems else self.reader.check(file, bundle)
         if trial_count(spec) > MOST_TRIALS:
             line, column = self.reader.locate(file, ("sweeps",))
