@@ -16,6 +16,7 @@ from labwright.adapters.repos.git.upkeep import clear_stale_locks
 from labwright.adapters.results.stream import Author, Signing, check_author, commit_stream, seal
 from labwright.domain.errors import Refused, Unavailable
 
+MOST = 256 << 20  # bytes of a file that is read
 _KNOWN = "refs/lab/results"  # the remote's tip as we last saw it
 _NEXT = "refs/lab/results-next"  # the commit that is being pushed; left behind by a kill, and then simply made again
 _WAITS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0)  # seconds between tries: one writer is the rule, so no jitter
@@ -150,13 +151,17 @@ class GitResultsBranch:
 
 
 def read_tree(repo: Path, commit: str, suffix: str) -> Iterator[tuple[str, bytes]]:
-    """Path and bytes of the files of a commit whose path ends so, by path."""
+    """Path and bytes of the files of a commit whose path ends so, by path. One over MOST bytes, which anybody may have pushed,
+    comes empty: it is no manifest and no Parquet, and hides no other file."""
     entries = take(repo, commit, None, {}).entries
     chosen = sorted(
         (path, e.oid) for path, e in entries.items() if path.endswith(suffix) and e.mode in {"100644", "100755"}
     )
     objects = Objects(repo)
     try:
-        yield from zip((path for path, _ in chosen), objects.read([oid for _, oid in chosen]), strict=True)
+        sizes = objects.sizes([oid for _, oid in chosen])
+        read = objects.read([oid for _, oid in chosen if sizes[oid] <= MOST], limit=MOST)
+        for path, oid in chosen:
+            yield path, next(read) if sizes[oid] <= MOST else b""
     finally:
         objects.close()
