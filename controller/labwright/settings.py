@@ -18,6 +18,11 @@ class Place:
     repo: str  # URL, or the absolute path of a local repository
     state: Path
 
+    def make(self) -> None:
+        """The folder and the one above it, which `parents` alone would leave as open as the umask lets it."""
+        for folder in (self.state.parent, self.state):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
     @property
     def ledger(self) -> Path:
         return self.state / "ledger.sqlite3"

@@ -261,7 +261,7 @@ def open_site(place: Place, options: Options) -> Site:
     from labwright.control.world import World
 
     clock = open_clock()
-    place.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    place.make()
     lease = FileLease(place.state, clock)
     lease.acquire()
     (place.state / "repo").write_text(place.repo + "\n", encoding="utf-8", errors="surrogateescape")

@@ -1,6 +1,7 @@
 """Hostile commits and hostile jobs against the real controller: each harms itself alone, and no secret gets out."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -74,3 +75,15 @@ def test_r38_a_task_named_like_a_file_of_the_results_branch_is_invalid_and_overw
     assert {problem["path"].removeprefix("experiments/").removesuffix("/task.yaml") for problem in problems} == set(
         names
     )
+
+
+def test_r44_what_the_controller_keeps_is_its_users_alone_whatever_the_umask(tmp_path: Path) -> None:
+    world = LabWorld(tmp_path)
+    world.commit({"lab.yaml": LAB, "experiments/a/good/task.yaml": task("true")})
+    before = os.umask(0)
+    try:
+        world.lab("serve", "--once", CANARY=CANARY)
+    finally:
+        os.umask(before)
+    (lab,) = (tmp_path / "state").iterdir()
+    assert [folder.stat().st_mode & 0o777 for folder in (tmp_path / "state", lab)] == [0o700, 0o700]

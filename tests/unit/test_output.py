@@ -121,3 +121,9 @@ def test_an_unknown_format_is_refused_with_the_known_ones(records: DuckDbRecords
     with pytest.raises(Refused) as refusal:
         written(records, "SELECT 1", "xml")
     assert all(format in refusal.value.hint for format in FORMATS)
+
+
+def test_r33_nothing_in_a_cell_changes_the_direction_of_reading() -> None:
+    from labwright.cli.output import _visible
+
+    assert _visible("a\u202eb\u200bc\u061cd") == "a\\u202eb\\u200bc\\u061cd"

@@ -17,6 +17,9 @@ from labwright.ports.records import Answer
 FORMATS = ("table", "csv", "json", "parquet", "arrow")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _SHOWN = {c: f"\\x{c:02x}" for c in (*range(32), 127, *range(128, 160))} | {9: "\\t", 10: "\\n", 13: "\\r"}
+_SHOWN |= {
+    c: f"\\u{c:04x}" for c in (0x61C, *range(0x200B, 0x2010), *range(0x2028, 0x202F), *range(0x2060, 0x2070), 0xFEFF)
+}
 
 
 def write_answer(answer: Answer, format: str, out: TextIO, notes: TextIO | None = None) -> int:

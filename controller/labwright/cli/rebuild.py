@@ -52,7 +52,7 @@ def restore_if_new(of: Place) -> None:
     if of.ledger.exists():
         return
     try:
-        of.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        of.make()
         lease = open_lease(of)
         lease.acquire()
         try:
