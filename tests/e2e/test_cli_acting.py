@@ -208,7 +208,7 @@ def test_serve_goes_on_without_its_remote_and_with_a_bad_lab_yaml(world: LabWorl
     assert world.once() == []
     world.commit({"lab.yaml": "nmae: demo\n"})
     world.edit("experiments/a/one/task.yaml", "done", "other")
-    done = world.lab("serve", "--once", "--log-format", "json")
+    done = world.lab("serve", "--once", "--log-format", "json", code=3)  # it goes on, and a script learns of it
     assert "did you mean `name`?" in done.stderr
     assert [job["state"] for job in world.jobs()] == ["COMPLETE"]  # by the last settings that were good
 

@@ -243,6 +243,7 @@ def test_why_of_a_baseline_and_of_a_reused_job(own: LookingLab, tmp_path: Path) 
     fresh = {"LABWRIGHT_STATE": str(tmp_path / "other")}
     (own.top / "lab.yaml").write_text("results: {push: false}\n")
     own.commit("alone")
+    own.git("branch", "-D", "lab-results")  # else what was published is known again, and this is no first sight
     assert own.lab("serve", "--once", **fresh).code == 0
     (trial,) = answer(own, "why", "alpha/train", **fresh)["trials"]
     assert trial["want"] == "baseline"
