@@ -44,9 +44,18 @@ def test_its_script_records_what_it_says(tmp_path: Path) -> None:
 def test_its_commands_make_a_lab_that_runs(tmp_path: Path) -> None:
     block = next(b for b in re.findall(r"(?:^    .*\n)+", README, re.MULTILINE) if "lab init" in b)
     lines = [line.split("  #")[0].strip() for line in block.splitlines()]
-    assert lines[1:] == ["lab init demo && cd demo", 'git add -A && git commit -m "A lab"', "lab serve --launch-existing"]
+    assert lines[1:] == [
+        "lab init demo && cd demo",
+        'git add -A && git commit -m "A lab"',
+        "lab serve --launch-existing",
+    ]
     script = "\n".join(
-        [*lines[1:3], "lab serve --once --launch-existing", "lab run alpha/train --wait", 'lab sql "SELECT task, state FROM jobs"']
+        [
+            *lines[1:3],
+            "lab serve --once --launch-existing",
+            "lab run alpha/train --wait",
+            'lab sql "SELECT task, state FROM jobs"',
+        ]
     )
     env = {**ENV, "LABWRIGHT_STATE": str(tmp_path / "state"), "PATH": f"{BIN}:{os.environ['PATH']}"}
     done = subprocess.run(["bash", "-euc", script], env=env, cwd=tmp_path, capture_output=True, text=True, check=False)
