@@ -73,12 +73,6 @@ def reading(place: Place) -> Iterator[tuple[Repo, Mapping[str, str]]]:
             repo.close()
 
 
-def read_template(name: str) -> str:
-    from labwright.adapters import templates
-
-    return templates.find(name)
-
-
 def init_files() -> Mapping[str, bytes]:
     """What `lab init` puts into a new lab, by path."""
     from labwright.adapters import templates
