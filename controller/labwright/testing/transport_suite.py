@@ -20,20 +20,20 @@ class TransportSuite:
 
     def test_a_command_answers_with_its_code_and_both_outputs(self, transport: Transport) -> None:
         ran = transport.run(["sh", "-c", "echo out; echo err >&2; exit 3"])
-        assert (ran.code, ran.out, ran.err) == (3, "out\n", "err\n")
+        assert (ran.code, ran.out, ran.text, ran.err) == (3, b"out\n", "out\n", "err\n")
 
     def test_arguments_reach_the_command_as_they_are(self, transport: Transport) -> None:
         odd = ["a b", "it's", '"q"', "$(echo no)", "`id`", "*", "", "two\nlines", "-n", "ü", ";", "\\", "!x"]
         ran = transport.run(["printf", "%s\\0", *odd])
-        assert ran.out.split("\0")[:-1] == odd
+        assert ran.text.split("\0")[:-1] == odd
 
     def test_standard_input_reaches_the_command(self, transport: Transport) -> None:
-        text = "line\nü " * 20_000
-        assert transport.run(["cat"], stdin=text).out == text
-        assert transport.run(["cat"]).out == ""
+        data = bytes(range(256)) * 1000 + b"no end of line"
+        assert transport.run(["cat"], stdin=data).out == data
+        assert transport.run(["cat"]).out == b""
 
     def test_a_command_that_reads_no_input_is_no_error(self, transport: Transport) -> None:
-        assert transport.run(["true"], stdin="x" * 1_000_000).code == 0
+        assert transport.run(["true"], stdin=b"x\n" * 2_500_000).code == 0
 
     def test_a_command_that_is_not_there_says_so_with_127(self, transport: Transport) -> None:
         ran = transport.run(["no-such-command-here"])
@@ -47,7 +47,8 @@ class TransportSuite:
         assert (len(ran.out), len(ran.err)) == (300_000, 300_000)
 
     def test_output_that_is_not_utf_8_is_no_error(self, transport: Transport) -> None:
-        assert "�" in transport.run(["printf", "\\377"]).out
+        ran = transport.run(["printf", "\\377"])
+        assert (ran.out, ran.text) == (b"\xff", "�")
 
     def test_a_time_that_is_up_leaves_the_outcome_unknown(self, transport: Transport) -> None:
         with pytest.raises(OutcomeUnknown):
@@ -60,9 +61,9 @@ class TransportSuite:
         assert transport.get(path) == data
         transport.put(b"shorter", path)
         assert transport.get(path) == b"shorter"
-        assert transport.run(["stat", "-c", "%a", path]).out == "600\n"
+        assert transport.run(["stat", "-c", "%a", path]).text == "600\n"
         transport.put(b"", path, mode=0o755)
-        assert (transport.get(path), transport.run(["stat", "-c", "%a", path]).out) == (b"", "755\n")
+        assert (transport.get(path), transport.run(["stat", "-c", "%a", path]).text) == (b"", "755\n")
 
     def test_putting_leaves_nothing_else_behind(self, transport: Transport, folder: str) -> None:
         transport.put(b"x", str(PurePosixPath(folder) / "only"))
@@ -84,3 +85,8 @@ class TransportSuite:
             transport.put(b"", str(PurePosixPath(folder) / name))
         assert transport.list(folder) == ["a b", "b", "c"]
         assert transport.list(str(PurePosixPath(folder) / "nothing")) == []
+
+    def test_closing_twice_is_no_error_and_a_later_call_opens_it_anew(self, transport: Transport) -> None:
+        for _ in range(2):
+            transport.close()
+        assert transport.run(["echo", "again"]).text == "again\n"

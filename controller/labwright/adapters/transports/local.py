@@ -20,10 +20,10 @@ class LocalTransport:
     def __init__(self, *, most: int = 64 << 20) -> None:
         self._most = most
 
-    def run(self, argv: Sequence[str], *, stdin: str = "", timeout: float = 60) -> Ran:
+    def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 60) -> Ran:
         """A command that is not there answers 127 with the shell's words, as a remote machine would."""
         with tempfile.TemporaryFile() as given:
-            given.write(stdin.encode())
+            given.write(stdin)
             given.seek(0)
             try:
                 child = subprocess.Popen(
@@ -34,9 +34,9 @@ class LocalTransport:
                     start_new_session=True,  # its children end with it
                 )
             except (FileNotFoundError, NotADirectoryError):
-                return Ran(127, "", f"{argv[0]}: command not found")
+                return Ran(127, b"", f"{argv[0]}: command not found")
             except PermissionError:
-                return Ran(126, "", f"{argv[0]}: permission denied")
+                return Ran(126, b"", f"{argv[0]}: permission denied")
             except (OSError, ValueError) as error:
                 raise Unavailable(f"{argv[0]}: {error}") from error
         with child:
@@ -46,9 +46,9 @@ class LocalTransport:
                 raise OutcomeUnknown(f"{argv[0]}: {error}") from None
             finally:
                 _end(child)
-        return Ran(child.returncode, out, err)
+        return Ran(child.returncode, out, err.decode(errors="replace"))
 
-    def _read(self, child: subprocess.Popen[bytes], until: float) -> tuple[str, str]:
+    def _read(self, child: subprocess.Popen[bytes], until: float) -> tuple[bytes, bytes]:
         found: dict[int, bytearray] = {}
         with selectors.DefaultSelector() as selector:
             for pipe in (child.stdout, child.stderr):
@@ -70,7 +70,7 @@ class LocalTransport:
             child.wait(max(0.0, until - time.monotonic()))
         except subprocess.TimeoutExpired:
             raise _TooMuch("the time was up after it had begun") from None
-        out, err = (bytes(data).decode(errors="replace") for data in found.values())
+        out, err = (bytes(data) for data in found.values())
         return out, err
 
     def put(self, data: bytes, path: str, *, mode: int = 0o600) -> None:
@@ -106,6 +106,9 @@ class LocalTransport:
             return []
         except OSError as error:
             raise Unavailable(f"{path}: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Nothing is held open."""
 
 
 class _TooMuch(Exception):
