@@ -32,6 +32,7 @@ from labwright.domain.forms import (
     named,
     show,
 )
+from labwright.domain.slurm import SlurmProvider
 
 NAME_MAX = 20
 _NAME = "[a-z0-9][a-z0-9-]*"
@@ -64,8 +65,8 @@ class OtherProvider(Form):
 
     model_config = ConfigDict(extra="allow")
 
-    type: Annotated[Line, WithJsonSchema({"type": "string", "not": {"const": "local"}})] = Field(
-        description="`slurm`, `skypilot`, …"
+    type: Annotated[Line, WithJsonSchema({"type": "string", "not": {"enum": ["local", "slurm"]}})] = Field(
+        description="`skypilot`, …"
     )
 
     @property
@@ -75,11 +76,14 @@ class OtherProvider(Form):
 
 def _kind(value: Any) -> str:
     kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
-    return "local" if kind == "local" else "other"
+    return kind if kind in ("local", "slurm") else "other"
 
 
 Provider = Annotated[
-    Annotated[LocalProvider, Tag("local")] | Annotated[OtherProvider, Tag("other")], Discriminator(_kind)
+    Annotated[LocalProvider, Tag("local")]
+    | Annotated[SlurmProvider, Tag("slurm")]
+    | Annotated[OtherProvider, Tag("other")],
+    Discriminator(_kind),
 ]
 
 
