@@ -191,7 +191,9 @@ def test_a_second_copy_of_a_wrapper_runs_nothing_but_a_requeue_of_the_same_provi
     assert count.read_text() == "x\n"
     (job / "claim").write_text("1 1 x 77\n")
     subprocess.run(run, check=True, env={**os.environ, "LAB_PROVIDER_JOB": "78"}, start_new_session=True)
-    assert count.read_text() == "x\n"
+    subprocess.run(run, check=True, env={**os.environ, "LAB_PROVIDER_JOB": "77"}, start_new_session=True)
+    assert count.read_text() == "x\n"  # it had ended
+    (job / "exit.json").unlink()
     subprocess.run(run, check=True, env={**os.environ, "LAB_PROVIDER_JOB": "77"}, start_new_session=True)
     assert count.read_text() == "x\nx\n"
 

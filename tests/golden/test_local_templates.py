@@ -12,13 +12,13 @@ from labwright.decide.render import render
 
 HERE = Path(__file__).parent / "local"
 RUN: dict[str, Any] = {
-    "token": "lab-abcdefghijkl-1",
-    "job_dir": "/spool/it's here/jobs/lab-abcdefghijkl-1",
+    "scheduler": False,
     "work": "work",
     "ended_dir": "/spool/it's here/ended",
     "grace": 10.0,
     "path": "/usr/bin:/bin",
     "limit": None,
+    "notice": None,
     "setup": False,
     "environment": None,
     "artifacts": (),

@@ -2,8 +2,8 @@
 # Runs one attempt and writes what became of it (docs/spec/job-dir.md). It needs no controller: time limit, grace and the
 # exit record are kept here. bash >= 4.4; builtins wherever they will do, for a job may last milliseconds.
 set -u
-token=lab-abcdefghijkl-1
-dir='/spool/it'"'"'s here/jobs/lab-abcdefghijkl-1'
+dir=${0%/*} token=${0%/*}
+token=${token##*/} # the attempt's folder bears its name
 ended='/spool/it'"'"'s here/ended'
 grace=10.0
 job_path=$PATH PATH=/usr/bin:/bin # the task may set PATH as it likes: the wrapper's own tools are the controller's
@@ -30,8 +30,23 @@ end_child() {
   kill -TERM -- "-$child" 2>/dev/null
 }
 trap 'poked=1; stop' TERM
-trap 'poked=1; [[ $stopping || $over ]] || reason=timeout; stop' USR1
+trap 'poked=1; [[ $stopping || $over ]] || reason=timeout; stop' USR2
+trap 'poked=1; notice' USR1
 trap 'poked=1' HUP INT # not ignored: what is ignored here would be ignored in the job
+
+notice() { # the time is nearly up: those of the job's processes that listen for USR1 are told; it would kill the others
+  [[ $child && ! $stopping && ! $over ]] || return
+  : >"$dir/notice" # for other nodes
+  local p s of key value
+  for p in /proc/[0-9]*; do
+    { read -r s <"$p/stat"; } 2>/dev/null || continue
+    read -r _ _ of _ <<<"${s##*) }"
+    [[ $of == "$child" ]] || continue
+    while read -r key value _; do
+      [[ $key == SigCgt: ]] && ((0x$value & 0x200)) && kill -USR1 "${p#/proc/}"
+    done <"$p/status"
+  done 2>/dev/null
+}
 
 # The first act: the claim. noclobber opens with O_EXCL, so of two copies of one token only one goes on.
 read -r stat </proc/self/stat
@@ -46,6 +61,7 @@ if ! echo "$$ $start $boot $key" >"$dir/claim"; then
   echo "$$ $start $boot $key" >|"$dir/claim"
 fi 2>/dev/null
 set +o noclobber
+[[ -e $dir/exit.json ]] && exit 0 # requeued after its end
 now
 started=$t
 
@@ -143,7 +159,9 @@ exec {died}>"$dir/.died" && cd -- "$dir/"work || { code=1; finish; }
 unset OLDPWD
 [[ -e $dir/cancel || $stopping ]] && { reason=cancelled; finish; }
 set -m
-(sleep 5400.0 && read -r s </proc/$$/stat && [[ $s == *" $start "* ]] && kill -USR1 $$) 2>/dev/null &
+{
+  sleep 5400.0 && read -r s </proc/$$/stat && [[ $s == *" $start "* ]] && kill -USR2 $$
+} 2>/dev/null &
 timer=$!
 set +m
 disown "$timer"

@@ -41,7 +41,7 @@ class Stager:
             self._texts(submission, folder)
             if wanted:
                 self._render("local/environment.sh.j2", wanted.values, folder / "environment.sh")
-            self._render("local/run.sh.j2", self._values(submission, job, wanted), folder / "run.sh")
+            self._render("local/run.sh.j2", self._values(submission, wanted), folder / "run.sh")
 
     def _texts(self, submission: Submission, folder: Path) -> None:
         stage.write_json(
@@ -59,15 +59,15 @@ class Stager:
             if text:
                 (folder / name).write_text(variables.as_shell(text, submission.secrets) + "\n", encoding="utf-8")
 
-    def _values(self, submission: Submission, job: Path, wanted: environment.Wanted | None) -> Mapping[str, object]:
+    def _values(self, submission: Submission, wanted: environment.Wanted | None) -> Mapping[str, object]:
         return {
-            "token": submission.token,
-            "job_dir": job,
+            "scheduler": False,
             "work": str(PurePosixPath("work", submission.bundle.folder)),
             "ended_dir": self.spool.ended,
             "grace": self.settings.grace_s,
             "path": os.environ.get("PATH", os.defpath),
             "limit": submission.task.limit_seconds,
+            "notice": None,
             "setup": bool(submission.task.setup),
             "environment": wanted.folder if wanted else None,
             "artifacts": submission.task.artifacts,
