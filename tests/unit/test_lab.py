@@ -66,6 +66,21 @@ def test_an_empty_file_is_a_lab_with_every_default(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "size", "after"),
+    [
+        ("", 10 << 20, None),
+        ("results: {keep_artifacts: 50MB}\npolicy: {retention: 90d}", 50 << 20, 90 * 86400.0),
+        ("results: {keep_artifacts: 0}\npolicy: {retention: never}", 0, None),
+        ("results: {keep_artifacts: 1}\npolicy: {retention: 3600}", 1 << 30, 3600.0),
+    ],
+)
+def test_what_is_kept_and_for_how_long(text: str, size: int, after: float | None) -> None:
+    found = lab(text)
+    assert (found.results.keep_bytes, found.policy.retention_s) == (size, after)
+    assert Lab.model_validate_json(found.model_dump_json(by_alias=True)) == found
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("name: Vision", "1:7: `name` must be at most 20 lower-case letters, digits and `-`, not `Vision`"),
@@ -84,6 +99,9 @@ def test_an_empty_file_is_a_lab_with_every_default(text: str) -> None:
         ("providers: {a: }", "`providers.a` must be a mapping of keys to values, not nothing"),
         ("providers: [local]", "`providers` must be a mapping of keys to values, not a list"),
         ("results: {branch: 'a b'}", "`results.branch` must be a branch's name"),
+        ("results: {keep_artifacts: all}", "must be a size, or 0 for none, not `all` (such as `10MB`)"),
+        ("policy: {retention: 0}", "1:21: `policy.retention` must be longer than 0 (`never` keeps everything)"),
+        ("policy: {retention: soon}", "must be a time, not `soon`"),
         ("policy: {limits: {jobs: 3}}", "`policy.limits.jobs` is not a known key (known here: jobs_per_commit, gpu_hours_per_plan, stops_per_commit)"),
         ("policy: {approve: {approvals: 0}}", "must be at least 1"),
         ("policy: {quotas: {period: year}}", "must be `day`, `week` or `month`, not `year`"),

@@ -61,6 +61,8 @@ LABS = [
     b"",
     b"providers: {a: {type: local, memory: 1.5T, grace: 0}}\n",
     b"watch: {branches: main}\nsecrets:\n",
+    b"results: {keep_artifacts: 0}\npolicy: {retention: never}\n",
+    b"results: {keep_artifacts: 50MB}\npolicy: {retention: 90d}\n",
 ]
 
 

@@ -131,6 +131,16 @@ def gigabytes(value: Any) -> float:
     return found
 
 
+def room(value: Any) -> float:
+    """Gigabytes, and 0 for none."""
+    if number(value) == 0:
+        return 0.0
+    try:
+        return gigabytes(value)
+    except Fault:
+        raise Fault(f"must be a size, or 0 for none, not {show(value)}", "such as `10MB`") from None
+
+
 def span(value: Any) -> float:
     """Seconds ≥ 0 of `90`, `90m`, `1d12h`, `01:30:00`."""
     found = number(value)
@@ -156,6 +166,16 @@ def timeout(value: Any) -> float:
     found = span(value)
     if found == 0:
         raise Fault("must be longer than 0", "leave it out for no limit")
+    return found
+
+
+def retention(value: Any) -> float | None:
+    """Seconds; None of `never`."""
+    if isinstance(value, str) and value.strip().lower() == "never":
+        return None
+    found = span(value)
+    if found == 0:
+        raise Fault("must be longer than 0", "`never` keeps everything")
     return found
 
 
@@ -260,6 +280,7 @@ _ENV_SCHEMA = {
     "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
 }
 _SIZE_SCHEMA = _number_schema("16GB", "512MB", unit="([kKmMgGtT][iI]?[bB]?)?", exclusiveMinimum=0)
+_ROOM_SCHEMA = _number_schema("10MB", "1GB", unit="([kKmMgGtT][iI]?[bB]?)?", minimum=0)
 _SPAN_SCHEMA = _number_schema("90m", "2h", "1d12h", "01:30:00", unit="*", minimum=0)
 
 Flag = Annotated[bool, BeforeValidator(flag), WithJsonSchema({"anyOf": [{"type": "boolean"}, {"enum": [*FLAGS]}]})]
@@ -271,6 +292,8 @@ Amount = Annotated[float, BeforeValidator(amount), _number_schema(minimum=0)]
 Cores = Annotated[float, BeforeValidator(cores), _number_schema("4+", exclusiveMinimum=0)]
 Gigabytes = Annotated[float, BeforeValidator(gigabytes), _SIZE_SCHEMA]
 Span = Annotated[float, BeforeValidator(span), _SPAN_SCHEMA]
+Room = Annotated[float, BeforeValidator(room), _ROOM_SCHEMA]
+Retention = Annotated[float | None, BeforeValidator(retention), _SPAN_SCHEMA]
 Timeout = Annotated[float, BeforeValidator(timeout), _SPAN_SCHEMA]
 Text = Annotated[str, BeforeValidator(text)]
 Line = Annotated[str, BeforeValidator(line)]

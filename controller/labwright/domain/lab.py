@@ -27,6 +27,8 @@ from labwright.domain.forms import (
     Lines,
     Natural,
     Positive,
+    Retention,
+    Room,
     Span,
     Variables,
     named,
@@ -93,6 +95,13 @@ class Results(Form):
     branch: Line = Field("lab-results", description="Orphan branch that only the controller writes.")
     push: Flag = Field(True, description="Whether it is pushed to the remote.")
     signing_key: Line | None = Field(None, description="Key that signs its commits.")
+    keep_artifacts_gb: Room = Field(
+        10 / 1024, alias="keep_artifacts", description="Artifacts up to this size the controller keeps itself; 0: none."
+    )
+
+    @property
+    def keep_bytes(self) -> int:
+        return int(self.keep_artifacts_gb * 2**30)
 
     @field_validator("branch")
     @classmethod
@@ -136,6 +145,9 @@ class Policy(Form):
     limits: Limits = Field(Limits(), description="What is held until somebody confirms it.")
     approve: Approve | None = Field(None, description="Who may let a pull request run.")
     quotas: Quotas | None = Field(None, description="How much may be used.")
+    retention_s: Retention = Field(
+        None, alias="retention", description="After this time an ended attempt's folder may go; or `never`."
+    )
 
 
 def _command(value: Any) -> tuple[str, ...]:
