@@ -117,5 +117,11 @@ class Provider(Protocol):
         ...
 
     def forget(self, handles: Sequence[Handle]) -> None:
-        """Remove the folders of ended attempts (retention). Never called for what is in use."""
+        """Remove the folders of ended attempts (retention): MISSING from then on. Quiet for what is gone already; what has not
+        ended is left alone. Never called for what another attempt reads or resumes from."""
+        ...
+
+    def tidy(self, unused_for: float) -> None:
+        """Remove what attempts share here (files of commits, sources, environments …) that nothing was started with for so many
+        seconds and that no remaining attempt's folder refers to. May run beside any other call."""
         ...

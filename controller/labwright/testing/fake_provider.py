@@ -82,6 +82,8 @@ class FakeProvider:
         self.features = features or Features(find_settles=0.0)
         self.accepted: list[Token] = []
         self.cancelled: list[Handle] = []
+        self.forgotten: list[Handle] = []
+        self.tidied: list[float] = []  # what each call was given
         self._clock = clock
         self._story = story or Story()
         self._capacity = capacity or Capacity(cpus=4, memory_gb=16)
@@ -215,7 +217,14 @@ class FakeProvider:
     def forget(self, handles: Sequence[Handle]) -> None:
         self._fault("forget")
         for handle in handles:
-            self._jobs.pop(handle, None)
+            job = self._jobs.get(handle)
+            if job is not None and self._see(job).phase is Phase.ENDED:
+                self.forgotten.append(handle)
+                del self._jobs[handle]
+
+    def tidy(self, unused_for: float) -> None:
+        self._fault("tidy")
+        self.tidied.append(unused_for)
 
     def _fault(self, call: str) -> LabError | None:
         """The error to answer once the call took effect; raises one that comes before."""

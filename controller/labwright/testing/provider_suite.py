@@ -160,6 +160,43 @@ class ProviderSuite:
         bench.ended(handle)
         bench.provider.forget([handle, Handle("suite-aaaaaaaaaaaa-7")])
         assert bench.see(handle).phase is Phase.MISSING
+        bench.provider.forget([handle])
+        assert not bench.provider.read([Tail(handle, {})])
+
+    def test_forgetting_one_attempt_leaves_the_others_as_they_were(self, bench: Bench, tmp_path: Path) -> None:
+        script = Script('printf hello >"$LAB_JOB_DIR/artifacts/x"', artifacts={"x": b"hello"})
+        gone, stays = bench.submit(script), bench.submit(script)
+        for handle in (gone, stays):
+            bench.ended(handle)
+        bench.provider.forget([gone])
+        with pytest.raises(Refused):
+            bench.provider.fetch(gone, "x", tmp_path / "gone")
+        bench.provider.fetch(stays, "x", tmp_path / "got")
+        assert (tmp_path / "got").read_bytes() == b"hello"
+
+    def test_what_has_not_ended_is_not_forgotten(self, bench: Bench) -> None:
+        handle = bench.submit(HANGS)
+        bench.until(handle, Phase.RUN)
+        bench.provider.forget([handle])
+        assert bench.see(handle).phase is Phase.RUN
+        bench.provider.cancel([handle])
+        assert bench.ended(handle).outcome is Outcome.CANCELLED
+
+    def test_tidying_takes_nothing_from_what_runs_or_is_to_run(self, bench: Bench, tmp_path: Path) -> None:
+        files = {"data": b"hello"}
+        script = Script('cp data "$LAB_JOB_DIR/artifacts/x"', artifacts={"x": b"hello"})
+        running, done = bench.submit(HANGS, files=files), bench.submit(script, files=files)
+        bench.until(running, Phase.RUN)
+        bench.ended(done)
+        bench.provider.tidy(0.0)
+        assert bench.see(running).phase is Phase.RUN
+        bench.provider.fetch(done, "x", tmp_path / "got")
+        bench.provider.forget([done])
+        bench.provider.cancel([running])
+        bench.ended(running)
+        bench.provider.forget([running])
+        bench.provider.tidy(0.0)
+        assert bench.outcome(script, files=files).outcome is Outcome.OK
 
     # what it has
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from labwright.adapters import templates
-from labwright.adapters.providers.local import environment, source, stage, variables
+from labwright.adapters.providers.local import environment, shared, source, stage, variables
 from labwright.adapters.providers.local.spool import Spool, read_json
 from labwright.decide.render import render
 from labwright.domain import lab
@@ -39,6 +39,8 @@ class Stager:
             stage.copy_tree(bundle, folder / "work")  # the task's own files win
             self._needs(submission, folder)
             self._texts(submission, folder)
+            used = [bundle, *([code.folder] if code else ()), *([wanted.folder] if wanted else ())]
+            shared.note(self.spool, folder, used)
             if wanted:
                 self._render("local/environment.sh.j2", wanted.values, folder / "environment.sh")
             self._render("local/run.sh.j2", self._values(submission, wanted), folder / "run.sh")

@@ -2,11 +2,12 @@
 
 import os
 import shutil
+import threading
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from labwright.adapters.providers.local import files, machine, stage, variables
+from labwright.adapters.providers.local import files, machine, shared, stage, variables
 from labwright.adapters.providers.local.observe import Observer
 from labwright.adapters.providers.local.prepare import Stager
 from labwright.adapters.providers.local.process import Children
@@ -14,7 +15,7 @@ from labwright.adapters.providers.local.spool import Spool, read_exit
 from labwright.domain import lab
 from labwright.domain.errors import LabError, Refused, Unavailable
 from labwright.domain.ids import Handle, Token
-from labwright.domain.seen import Seen
+from labwright.domain.seen import Phase, Seen
 from labwright.domain.task import Task
 from labwright.ports.clock import Clock
 from labwright.ports.provider import Capacity, Chunk, Collected, Features, ReadBlobs, Submission, Tail
@@ -47,6 +48,8 @@ class LocalProvider:
         self._bash = shutil.which("bash") or "/bin/bash"  # not by the task's PATH
         self._children = Children()
         self._observer = Observer(self._spool, clock, self._children)
+        self._clock = clock
+        self._staging = threading.Lock()  # what is shared does not go while somebody takes it up
 
     @property
     def ended(self) -> Path:
@@ -77,7 +80,8 @@ class LocalProvider:
                 return handle
             env = self._variables(submission, job)
             if not job.is_dir():
-                stager.stage(submission, job)
+                with self._staging:
+                    stager.stage(submission, job)
             # -p: no BASH_ENV and no functions from the task's variables in the wrapper itself
             self._children.spawn(handle, [self._bash, "-p", str(job / "run.sh")], env, job, job / "log.txt")
         except LabError as error:
@@ -123,8 +127,17 @@ class LocalProvider:
         files.fetch(self._spool, handle, path, into)
 
     def forget(self, handles: Sequence[Handle]) -> None:
-        for handle in handles:
+        ended = [handle for handle, seen in self.observe(handles).items() if seen.phase is Phase.ENDED]
+        for handle in ended:
             if job := self._spool.existing(handle):
                 self._observer.forget(handle)
-                shutil.rmtree(job, ignore_errors=True)
                 (self._spool.ended / handle).unlink(missing_ok=True)
+                shared.remove(shared.put_aside(self._spool, job))
+
+    def tidy(self, unused_for: float) -> None:
+        now = self._clock.now()
+        with self._staging:
+            old = shared.take_old(self._spool, now.timestamp() - unused_for)
+        for path in old:
+            shared.remove(path)
+        stage.tidy(self._spool, now)
