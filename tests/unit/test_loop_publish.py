@@ -1,5 +1,6 @@
 """What jobs leave behind: nothing is lost while the results branch cannot be reached, and no secret is kept anywhere."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,52 @@ def test_without_a_results_branch_results_stay_in_the_records_and_the_outbox(ben
     assert bench.results.content == {}
     assert bench.outbox.waiting() == [bench.job("a").id]
     assert bench.world.book.unpublished == {}
+
+
+@pytest.mark.parametrize("file", ["manifest.json", ""])
+def test_a_result_that_vanished_from_the_outbox_is_made_again_and_never_called_published(
+    bench: Bench, file: str
+) -> None:
+    bench.results.broken = "no route to host"
+    bench.push(a=task(sweeps="{sweep_config: {x: [1, 2]}}"))
+    bench.until(lambda: len(bench.outbox.waiting()) == 2)
+    bench.turn(2)
+    lost, _ = bench.outbox.waiting()
+    manifest = dict(bench.outbox.files(lost))["manifest.json"]
+    shutil.rmtree(bench.folder / "outbox" / lost) if not file else (bench.folder / "outbox" / lost / file).unlink()
+    bench.results.broken = ""
+    bench.until(lambda: len(manifests(bench)) == 2, most=400)
+    bench.until_idle()
+    assert bench.results.content[f"results/a/{lost}/manifest.json"] == manifest
+    assert f"results/a/{lost}/metrics.parquet" in bench.results.content
+    assert [entry["job"] for entry in bench.logged if "vanished" in entry["event"]] == [lost]
+    assert bench.rows("SELECT count(*) AS n FROM metrics") == [{"n": 2}]
+    assert bench.outbox.waiting() == []
+
+
+def test_what_a_crash_left_in_the_outbox_after_it_was_published_goes_at_the_next_start(bench: Bench) -> None:
+    drop = bench.outbox.drop
+    bench.outbox.drop = lambda job: None  # type: ignore[method-assign]
+    bench.push(a=task())
+    bench.until_idle()
+    assert bench.outbox.waiting() == [bench.job("a").id]
+    (bench.folder / "outbox" / "unknown").mkdir()
+    messages = list(bench.results.messages)
+    bench.outbox.drop = drop  # type: ignore[method-assign]
+    bench.start()
+    bench.until_idle()
+    assert bench.outbox.waiting() == ["unknown"], "what the ledger does not know is not ours to drop"
+    assert bench.results.messages == messages, "the same files are no commit"
+
+
+def test_what_ended_while_nothing_was_published_is_published_once_the_lab_says_so(bench: Bench) -> None:
+    bench.push(lab="results: {push: false}", a=task())
+    bench.until_idle()
+    bench.push(lab="name: lab")
+    bench.turn(2)
+    bench.until_idle()
+    assert len(manifests(bench)) == 1
+    assert bench.outbox.waiting() == []
 
 
 def test_pages_are_made_when_results_were_published(bench: Bench) -> None:

@@ -62,13 +62,16 @@ class Finisher:
             if target.job.state is State.FAILED and job in errors:
                 target = replace(target, job=replace(target.job, reason=f"{target.job.reason}: {errors[job]}"))
             made = self._manifest(target, collected, metrics.get(job, {}), scores.get(job, {}))
-            own = series.filter(_equals(series, job)) if series.num_rows else series
-            self.outbox.put(job, manifest_bytes(made), self.to_parquet(own) if own.num_rows else None)
             manifests.append(made)
             done.collected.append(target)
             done.jobs.append(target.job)
+        self.outbox.put_all((made.job, manifest_bytes(made), self._parquet(series, made.job)) for made in manifests)
         self.world.records.write(joined(rows_of(made) for made in manifests))
         return done
+
+    def _parquet(self, series: Any, job: str) -> bytes | None:
+        own = series.filter(_equals(series, job)) if series.num_rows else series
+        return self.to_parquet(own) if own.num_rows else None
 
     def _collect(self, target: "Target", done: "Finished") -> Collected | None:
         """What it left at its provider; None when that cannot be asked now."""

@@ -1,11 +1,11 @@
 """From the outbox to the results branch, in batches: one commit and one push for all that ended meanwhile."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from labwright.control.outbox import Outbox
+from labwright.control.outbox import MANIFEST, Outbox
 from labwright.control.world import World, later
 from labwright.decide.manifest_of import results_folder
 from labwright.domain.errors import LabError
@@ -26,6 +26,14 @@ Pages = Callable[[Sequence[str]], Mapping[str, bytes]]
 class _Pushed:
     took: float  # seconds that the pages took
     culprits: Mapping[str, Exception]  # experiments whose pages could not be rendered
+    vanished: Collection[JobId]  # whose files are not in the outbox any more
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    attempts: Sequence[Attempt]
+    left: Sequence[JobId] = ()  # jobs that are published as far as the ledger knows
+    pages: Sequence[str] = ()
 
 
 class Publisher:
@@ -34,6 +42,8 @@ class Publisher:
         self.failing = 0
         self._next = self._pages_next = world.now()
         self.stale: set[str] = set()
+        self._left: list[JobId] = []  # in the outbox, though the ledger says that they are published
+        self._looked_for: object = None  # the branch that they were looked up for
         self.recover()
 
     def recover(self) -> None:
@@ -44,29 +54,44 @@ class Publisher:
         return [a for a in self.world.book.unpublished.values() if a.collected]
 
     def idle(self) -> bool:
-        return not self.stale and not self.ready()
+        return not self.stale and not self._left and not self.ready()
 
     def step(self, now: datetime) -> datetime | None:
         world = self.world
-        if not (world.book.unpublished or self.stale) or world.calls.busy("publish") or world.calls.busy("outbox"):
+        self._look_for_leftovers()
+        some = world.book.unpublished or self.stale or self._left
+        if not some or world.calls.busy("publish") or world.calls.busy("outbox"):
             return None
         if now < self._next and world.results is not None:
             return self._next
         ready = self.ready()
-        if not (ready or self.stale):
+        if not (ready or self.stale or self._left):
             return None
         if world.results is None:
-            self._published(ready, sorted(self.stale))
+            self._published(_Batch(ready, pages=sorted(self.stale)))
             return None
-        jobs = world.book.jobs([attempt.job for attempt in ready[:BATCH]])
-        batch = [(jobs[a.job], a) for a in ready[:BATCH]]
-        self._note_stale(self.stale | {job.experiment for job, _ in batch})
+        ready, left = ready[:BATCH], self._left[:BATCH]
+        jobs = list(world.book.jobs([*(attempt.job for attempt in ready), *left]).values())
+        self._note_stale(self.stale | {job.experiment for job in jobs})
         pages = sorted(self.stale) if now >= self._pages_next or not self._more_to_come(ready) else []
-        if not batch and not pages:
+        if not (jobs or pages):
             return self._pages_next
-        done = partial(self._done, [a for _, a in batch], pages)
-        world.calls.start("publish", partial(self._work, [job for job, _ in batch], pages), done, self._failed)
+        done = partial(self._done, _Batch(ready, left, pages))
+        world.calls.start("publish", partial(self._work, jobs, pages), done, self._failed)
         return None
+
+    def _look_for_leftovers(self) -> None:
+        """Once for each branch: of a crash between the ledger's word and the outbox's, or of a lab that published nothing yet."""
+        world = self.world
+        if world.results is self._looked_for:
+            return
+        self._looked_for, self._left = world.results, []
+        if world.results is not None:
+            waiting = {job for job, _ in world.book.unpublished}
+            left = [JobId(name) for name in self.outbox.waiting() if name not in waiting]
+            self._left = (
+                list(world.book.jobs(left)) if left else []
+            )  # what the ledger does not know `lab rebuild` takes up
 
     def _more_to_come(self, ready: Sequence[Attempt]) -> bool:
         book = self.world.book
@@ -76,9 +101,13 @@ class Publisher:
         """In the pool. A crash after the push publishes the same files once more, which is no commit at all."""
         assert self.world.results is not None  # noqa: S101  # step() looked
         files: dict[str, bytes] = {}
+        vanished: list[JobId] = []
         for job in jobs:
-            folder = results_folder(job)
-            files.update({f"{folder}/{name}": data for name, data in self.outbox.files(job.id)})
+            folder, found = results_folder(job), dict(self.outbox.files(job.id))
+            if MANIFEST in found:
+                files.update({f"{folder}/{name}": data for name, data in found.items()})
+            else:
+                vanished.append(job.id)
         began = self.world.now()
         culprits: dict[str, Exception] = {}
         for experiment in experiments:
@@ -87,14 +116,15 @@ class Publisher:
             except Exception as error:  # noqa: BLE001  # a page is made again; results must not wait for it
                 culprits[experiment] = error
         took = (self.world.now() - began).total_seconds()
-        self.world.results.publish(files, message_of(jobs, experiments))
-        return _Pushed(took, culprits)
+        if files:
+            self.world.results.publish(files, message_of([job for job in jobs if job.id not in vanished], experiments))
+        return _Pushed(took, culprits, vanished)
 
-    def _done(self, attempts: Sequence[Attempt], pages: Sequence[str], pushed: "_Pushed") -> None:
+    def _done(self, batch: _Batch, pushed: "_Pushed") -> None:
         now, took = self.world.now(), pushed.took
         self.failing = 0
         self.world.alarms.clear("results branch")
-        for experiment in pages:
+        for experiment in batch.pages:
             if (error := pushed.culprits.get(experiment)) is None:
                 self.world.alarms.clear(f"pages of {experiment}")
             else:
@@ -102,20 +132,26 @@ class Publisher:
                 what = str(error) if isinstance(error, LabError) else f"a defect of Labwright: {error!r}"
                 self.world.alarms.raise_(f"pages of {experiment}", f"not rendered: {what}")
         self._next = later(now, self.world.options.publish_seconds)
-        if pages:
+        if batch.pages:
             self._pages_next = later(now, max(PAGES_SECONDS, 20 * took))
-        self._published(attempts, pages)
+        self._left = [job for job in self._left if job not in batch.left]
+        self._published(batch, pushed.vanished)
 
-    def _published(self, attempts: Sequence[Attempt], pages: Sequence[str]) -> None:
+    def _published(self, batch: _Batch, vanished: Collection[JobId] = ()) -> None:
         book = self.world.book
         with book.transaction():
-            for attempt in attempts:
+            for attempt in batch.attempts:
                 newest = next(a for a in book.attempts_of(attempt.job) if a.n == attempt.n)
-                book.change_attempt(newest, published=True)
-            self._note_stale(self.stale.difference(pages))
+                if attempt.job in vanished:
+                    self.world.log.warning("vanished from the outbox, made again", job=attempt.job)
+                    book.change_attempt(newest, collected=False)
+                else:
+                    book.change_attempt(newest, published=True)
+            self._note_stale(self.stale.difference(batch.pages))
         # not before the ledger has it: a crash in between publishes the same files once more
-        if attempts:
-            self.world.calls.start("outbox", partial(self._drop, attempts), lambda _: self._forget(), self._failed)
+        done = [job for job in (*(a.job for a in batch.attempts), *batch.left) if job not in vanished]
+        if done:
+            self.world.calls.start("outbox", partial(self._drop, done), lambda _: self._forget(), self._failed)
 
     def _note_stale(self, stale: set[str]) -> None:
         if stale != self.stale:
@@ -123,10 +159,10 @@ class Publisher:
                 self.world.book.ledger.set_cursor(_STALE, "\n".join(sorted(stale)) or None)
             self.stale = stale
 
-    def _drop(self, attempts: Sequence[Attempt]) -> None:
+    def _drop(self, jobs: Sequence[JobId]) -> None:
         if self.world.results is not None:
-            for attempt in attempts:
-                self.outbox.drop(attempt.job)
+            for job in jobs:
+                self.outbox.drop(job)
 
     def _forget(self) -> None:
         book = self.world.book
