@@ -161,29 +161,41 @@ def make_results(place: Place, lab: Lab) -> ResultsBranch | None:
     return GitResultsBranch(place.mirror, place.repo, lab.results.branch, signing_key=lab.results.signing_key)
 
 
-def make_provider(place: Place, repo: Repo, clock: Clock, name: str, settings: Any) -> Provider | None:
-    """None for a type that this version does not have: tasks that name it are refused with its name."""
+def shipped_templates() -> Mapping[str, str]:
+    """What a lab repository may have its own of: texts by name."""
+    from labwright.adapters import templates
+
+    return templates.shipped()
+
+
+def make_provider(
+    place: Place, repo: Repo, clock: Clock, name: str, settings: Any, templates: Mapping[str, str] | None = None
+) -> Provider | None:
+    """`templates` are the lab repository's own, by name. None for a type that this version does not have: tasks that name it are
+    refused with its name."""
     from labwright.adapters.providers.local import LocalProvider as Local
     from labwright.domain.lab import LocalProvider
 
     if not isinstance(settings, LocalProvider):
         return None
-    return Local(name, place.spool(name), settings, repo.read, clock, sdk=sdk_folder())
+    return Local(name, place.spool(name), settings, repo.read, clock, sdk=sdk_folder(), lab_templates=templates)
 
 
 @contextmanager
-def judges(place: Place, repo: Repo, lab: Lab) -> Iterator[Mapping[str, Provider]]:
+def judges(
+    place: Place, repo: Repo, lab: Lab, templates: Mapping[str, str] | None = None
+) -> Iterator[Mapping[str, Provider]]:
     """The lab's providers as far as it takes to ask what they cannot honour. Their folders are thrown away again; they lie on
     the state's own file system, so that its size is judged by what the controller will have."""
     above = next(folder for folder in (place.state, *place.state.parents) if folder.is_dir())
     with tempfile.TemporaryDirectory(prefix=".lab-", dir=above if os.access(above, os.W_OK) else None) as folder:
         there, clock = Place(place.repo, Path(folder)), open_clock()
-        made = {name: make_provider(there, repo, clock, name, settings) for name, settings in lab.providers.items()}
+        made = {name: make_provider(there, repo, clock, name, of, templates) for name, of in lab.providers.items()}
         yield {name: provider for name, provider in made.items() if provider is not None}
 
 
 def preview(
-    place: Place, repo: Repo, name: str, settings: Any, submission: Submission
+    place: Place, repo: Repo, name: str, settings: Any, submission: Submission, templates: Mapping[str, str]
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Files and variables that an attempt would start with, made as a submission makes them, in a folder that is thrown away.
     Offline: what github_repo_url names is left out. Raises Refused for a type of provider that has no such files."""
@@ -197,7 +209,7 @@ def preview(
         there, real = spool.Spool(Path(folder)), str(place.spool(name).absolute())
         there.make()
         job = Path(folder, "jobs", submission.token)
-        prepare.Stager(there, settings, repo.read, {}).stage(replace(submission, task=offline, needs={}), job)
+        prepare.Stager(there, settings, repo.read, templates).stage(replace(submission, task=offline, needs={}), job)
         names = ("run.sh", "environment.sh", "setup.sh", "main.sh", "config.json")
         files = {n: (job / n).read_text(encoding="utf-8") for n in names if (job / n).exists()}
         package = sdk_folder()
@@ -261,11 +273,15 @@ def open_site(place: Place, options: Options) -> Site:
     (place.state / "repo").write_text(place.repo + "\n", encoding="utf-8", errors="surrogateescape")
     ledger, records, repo = open_ledger(place), open_records(place), open_repo(place)
     closing: list[Any] = []
+    watching: set[str] = set()
 
-    def provide(name: str, settings: Any) -> Provider | None:
-        provider = make_provider(place, repo, clock, name, settings)
+    def provide(name: str, settings: Any, templates: Mapping[str, str]) -> Provider | None:
+        provider = make_provider(place, repo, clock, name, settings, templates)
         ended = place.spool(name) / "ended"
-        if provider is not None and (watcher := watch_folder(ended, lambda: world.rouse(ended=True))):
+        if provider is None or name in watching:  # the same folder for all that are made of one name
+            return provider
+        if watcher := watch_folder(ended, lambda: world.rouse(ended=True)):
+            watching.add(name)
             closing.append(watcher)
         return provider
 
@@ -278,6 +294,7 @@ def open_site(place: Place, options: Options) -> Site:
         make_results=lambda lab: make_results(place, lab),
         logs=place.logs,
         options=options,
+        shipped=shipped_templates(),
     )
     if not is_url(place.repo) and (watcher := watch(place.repo, lambda: world.rouse(pushed=True))):
         closing.append(watcher)

@@ -73,6 +73,7 @@ class Bench:
             capacity=self.capacity,
         )
         self.providers: dict[str, Any] = {"local": self.provider}
+        self.made: list[tuple[str, Mapping[str, str]]] = []  # providers' names, and the templates they were given
         self.options = Options(launch_existing=True, lost_after=30.0)
         self.logged: list[Mapping[str, Any]] = []
         self.pages: Callable[[Sequence[str]], Mapping[str, bytes]] = lambda experiments: {}
@@ -85,10 +86,11 @@ class Bench:
             book=Book(self.ledger),
             records=self.records,
             repo=self.repo,
-            make_provider=lambda name, settings: self.providers.get(name),
+            make_provider=self._make,
             make_results=lambda lab: self.results if lab.results.push else None,
             logs=self.folder / "logs",
             options=self.options,
+            shipped={"local/run.sh.j2": "{{ token }} {{ work }}", "local/environment.sh.j2": "{{ uv }}"},
             log=structlog.wrap_logger(None, processors=[self._log]),
         )
         self.world.calls.close()
@@ -97,6 +99,10 @@ class Bench:
         self.controller = Controller(
             self.world, self.outbox, metrics_parquet, lambda experiments: self.pages(experiments)
         )
+
+    def _make(self, name: str, settings: Any, templates: Mapping[str, str]) -> Any:
+        self.made.append((name, templates))
+        return self.providers.get(name)
 
     def _log(self, logger: Any, method: str, event: Any) -> Any:
         self.logged.append({"level": method, **event})

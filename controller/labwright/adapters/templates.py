@@ -27,6 +27,13 @@ def find_all(folder: str) -> Mapping[str, bytes]:
 
 
 @lru_cache
+def shipped() -> Mapping[str, str]:
+    """Every template that a lab repository may have its own of: texts by name."""
+    names = {str(found.relative_to(root)) for root in _roots() for found in root.rglob("*.j2")}
+    return {name: _own(name) for name in sorted(names)}
+
+
+@lru_cache
 def _own(name: str) -> str:
     if name.startswith("/") or ".." in name.split("/"):
         raise Refused(f"{name!r} cannot be the name of a template")

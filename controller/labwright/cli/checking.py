@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from labwright.control.overrides import read_overrides
 from labwright.control.reading import Parsed, reader, refuse_by
 from labwright.control.settings import LAB_FILE, refuse_unsupported
 from labwright.decide.discover import EXPERIMENTS, TaskFile, Tree
@@ -36,7 +37,9 @@ def check_lab(place: Place, repo: Any, snapshot: Snapshot) -> Checked:
 
     tree = Tree(snapshot)
     lab, problems = _lab(repo, snapshot)
-    with judges(place, repo, lab or Lab()) as providers:
+    templates, wrong = _templates(repo, snapshot)
+    problems += wrong
+    with judges(place, repo, lab or Lab(), templates) as providers:
         refuse = refuse_by(providers) if lab else lambda *_: ()
         asking = reader(repo, Parsed(repo), refuse)
         asked = Evaluation(tree, lab or Lab(), asking).ask(sorted(tree.tasks))
@@ -72,6 +75,15 @@ def _lab(repo: Any, snapshot: Snapshot) -> tuple[Lab | None, list[Problem]]:
             for name in names.split(", ")
         ]
     return lab, []
+
+
+def _templates(repo: Any, snapshot: Snapshot) -> tuple[Mapping[str, str], Sequence[Problem]]:
+    from labwright.wiring import shipped_templates
+
+    try:
+        return read_overrides(repo, snapshot, shipped_templates()), ()
+    except Invalid as error:
+        return {}, error.problems
 
 
 def _refusals(repo: Any, file: TaskFile, task: Asked, lab: Lab) -> Iterator[Problem]:

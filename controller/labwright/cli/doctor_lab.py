@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 from labwright.cli.drafting import lab_of
 from labwright.cli.finding import FAIL, OK, WARN, Finding, told
 from labwright.control.intake import watched
+from labwright.control.overrides import read_overrides
 from labwright.control.secrets import resolve
 from labwright.domain.errors import Invalid, LabError
 from labwright.domain.lab import Lab
 from labwright.settings import Place
-from labwright.wiring import judges, lease_holder, open_clock, push_would_work, reading
+from labwright.wiring import judges, lease_holder, open_clock, push_would_work, reading, shipped_templates
 
 if TYPE_CHECKING:
+    from labwright.domain.snapshot import Snapshot
     from labwright.ports.provider import Provider
     from labwright.ports.repo import Repo
 
@@ -53,6 +55,7 @@ def _configured(of: Place, repo: "Repo", tips: Mapping[str, str], default: str) 
         return
     kept = "valid" if "lab.yaml" in snapshot.entries else "there is none: every setting has its default"
     yield Finding("lab.yaml", OK, kept)
+    yield from _templates(repo, snapshot)
     found = watched(tips, lab.watch.branches)
     names = ", ".join(lab.watch.branches)
     yield (
@@ -65,6 +68,17 @@ def _configured(of: Place, repo: "Repo", tips: Mapping[str, str], default: str) 
         for name in lab.providers:
             yield _provider(name, lab, providers.get(name))
     yield _results(of, lab)
+
+
+def _templates(repo: "Repo", snapshot: "Snapshot") -> Iterator[Finding]:
+    try:
+        own = read_overrides(repo, snapshot, shipped_templates())
+    except Invalid as error:
+        for problem in error.problems:
+            yield Finding("templates", FAIL, str(problem), "correct it on the default branch; `lab check` looks again")
+        return
+    if own:
+        yield Finding("templates", OK, f"the lab's own: {', '.join(own)}")
 
 
 def _secrets(lab: Lab) -> Iterator[Finding]:

@@ -36,6 +36,7 @@ class Desk:
     parsed: Parsed
     providers: Mapping[str, Any]
     tree: Tree
+    settings: Snapshot  # what lab.yaml was read from
     branch: str  # as the part of which the commit is planned
 
     def ask(self, tree: Tree, names: Collection[str]) -> Mapping[str, Asked]:
@@ -76,11 +77,12 @@ def desk(work: Place, commit: str, branch: str | None = None, ledger: Ledger | N
         tree = Tree(repo.snapshot(commit))
         default = repo.default_branch()
         here = branch or current_branch(work.repo) or default
-        lab = lab_of(repo, tree.snapshot if here == default else _tip(work, repo, default) or tree.snapshot)
+        settings = tree.snapshot if here == default else _tip(work, repo, default) or tree.snapshot
+        lab = lab_of(repo, settings)
         if branch is None and not watched({here: commit}, lab.watch.branches):
             here = default if watched({default: commit}, lab.watch.branches) else lab.watch.branches[0]
         with judges(work, repo, lab) as providers:
-            yield Desk(work, repo, lab, parsed, providers, tree, here)
+            yield Desk(work, repo, lab, parsed, providers, tree, settings, here)
 
 
 def _tip(work: Place, repo: Repo, branch: str) -> Snapshot | None:

@@ -32,7 +32,8 @@ def render(
     from labwright.cli.drafting import desk
     from labwright.cli.gitwork import need_commit
     from labwright.cli.names import task_path
-    from labwright.wiring import preview
+    from labwright.control.overrides import read_overrides
+    from labwright.wiring import preview, shipped_templates
 
     work, state = place_of(repo), find_place(repo)
     with desk(work, need_commit(work.repo, commit)) as at:
@@ -41,7 +42,9 @@ def render(
             raise Refused(f"there is no task {clean(task)} at {commit}", hint="`lab check` counts what there is")
         asked = at.ask(at.tree, [name])[name]
         submission, where = _submission(at, asked, trial, provider, work)
-        files, variables = preview(Place(state.repo, state.state), at.repo, where, at.lab.providers[where], submission)
+        templates = read_overrides(at.repo, at.settings, shipped_templates())
+        there = Place(state.repo, state.state)
+        files, variables = preview(there, at.repo, where, at.lab.providers[where], submission, templates)
     if as_json:
         fields = {"token": submission.token, "job": submission.job, "task": name, "provider": where}
         print_json({**fields, "files": files, "variables": variables})

@@ -34,6 +34,7 @@ def serve(
     from labwright.cli.logging import configure, is_human
     from labwright.cli.rebuild import restore_if_new
     from labwright.cli.served import Before, summary
+    from labwright.control.overrides import TEMPLATES
     from labwright.control.settings import LAB_FILE
     from labwright.control.world import Options
     from labwright.wiring import open_site
@@ -52,7 +53,7 @@ def serve(
         if once and not quiet:
             summary(site, before, as_log=log_format == "json")
         unreachable = once and not (site.controller.intake.fetched and not site.controller.launcher.submitter.stranded)
-        refused = once and LAB_FILE in site.world.alarms.on
+        refused = once and not site.world.alarms.on.keys().isdisjoint((LAB_FILE, TEMPLATES))
     finally:
         site.close()
     if refused:

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from labwright.cli.terminal import clean, say, write_table
+from labwright.control.overrides import TEMPLATES
 from labwright.control.settings import LAB_FILE
 from labwright.domain.errors import LabError
 from labwright.domain.job import Job, Want, Wanted
@@ -60,8 +61,8 @@ def summary(site: "Site", before: Before, *, as_log: bool) -> None:
 def _nothing(site: "Site") -> str:
     if not site.controller.intake.fetched:
         return "the repository could not be read"
-    wrong = site.world.alarms.on.get(LAB_FILE)
-    return clean(wrong) if wrong else "nothing to do"
+    on = site.world.alarms.on
+    return clean("\n".join(on[what] for what in (LAB_FILE, TEMPLATES) if what in on)) or "nothing to do"
 
 
 def _row(ledger: Ledger, job: Job, score: float | None) -> tuple[object, ...]:

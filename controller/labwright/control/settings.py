@@ -1,11 +1,19 @@
-"""lab.yaml: read from the default branch whenever that moves; the last good one stays in force while a new one is bad."""
+"""lab.yaml and the lab's own templates: read from the default branch whenever that moves; the last good ones stay in force while
+new ones are bad."""
 
+import json
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from labwright.control.overrides import TEMPLATES, read_overrides
 from labwright.control.world import World
+from labwright.decide.overrides import listed
 from labwright.decide.parse import parse_lab
 from labwright.domain.errors import Invalid, LabError, Refused
 from labwright.domain.lab import Lab
 from labwright.domain.snapshot import Snapshot
 
+T = TypeVar("T")
 LAB_FILE = "lab.yaml"
 _GOOD = "lab.yaml"  # cursor: JSON of the last good one
 
@@ -13,48 +21,63 @@ _GOOD = "lab.yaml"  # cursor: JSON of the last good one
 class Settings:
     def __init__(self, world: World) -> None:
         self.world = world
-        self._oid: str | None = "unread"
-        good = world.book.ledger.cursor(_GOOD)
+        self._seen: object = None  # object ids of what was read last
+        ledger = world.book.ledger
+        good, templates = ledger.cursor(_GOOD), ledger.cursor(TEMPLATES)
         if good is not None:  # what runs must be observed, whatever the repository says today
             try:
-                self._adopt(Lab.model_validate_json(good))
+                self._adopt(Lab.model_validate_json(good), json.loads(templates or "{}"))
             except (LabError, OSError, ValueError) as error:  # of an older version, or a provider's folder is gone
                 world.alarms.raise_(LAB_FILE, f"the settings in force until now cannot be taken up: {error}")
 
     def recover(self) -> None:
         """The turn that read it was not written."""
-        self._oid = "unread"
+        self._seen = None
 
     def read(self, snapshot: Snapshot, default: str = "") -> bool:
         """True when the lab's settings are others than before. May raise Unavailable and OSError, and is asked again then."""
+        world, wrong = self.world, dict[str, str]()
         entry = snapshot.entries.get(LAB_FILE)
         oid = entry.oid if entry else None
-        if oid == self._oid:
+        seen = (oid, listed(snapshot))
+        if seen == self._seen:
             return False
-        try:
-            data = next(iter(self.world.repo.read([oid]))) if oid else b""
-            lab = parse_lab(data, LAB_FILE)
-            refuse_unsupported(lab, default)
-            self._adopt(lab)
-        except Refused as error:
-            what = str(error) if isinstance(error, Invalid) else f"{LAB_FILE}: {error}"
-            kept = (
-                "the settings before it stay in force" if self.world.lab else "nothing is launched until it is mended"
-            )
-            self.world.alarms.raise_(LAB_FILE, f"{what}; {kept}")
-            self._oid = oid
-            return False
-        self._oid = oid
-        self.world.alarms.clear(LAB_FILE)
-        self.world.book.ledger.set_cursor(_GOOD, lab.model_dump_json(by_alias=True))
-        return True
+        lab = _good(LAB_FILE, wrong, lambda: self._lab(oid, default))
+        templates = _good(TEMPLATES, wrong, lambda: read_overrides(world.repo, snapshot, world.shipped))
+        if world.lab is None and wrong:
+            lab = templates = None  # of the first ones, both must be good
+        force, own = lab or world.lab, world.templates if templates is None else templates
+        changed = lab is not None or own != world.templates
+        if changed and force is not None:
+            changed = _good(LAB_FILE, wrong, lambda: self._adopt(force, own)) or False
+        self._seen = seen
+        self._say(wrong)
+        if changed and lab is not None:
+            world.book.ledger.set_cursor(_GOOD, lab.model_dump_json(by_alias=True))
+        if changed and templates is not None:
+            world.book.ledger.set_cursor(TEMPLATES, json.dumps(templates))
+        return changed
 
-    def _adopt(self, lab: Lab) -> None:
+    def _lab(self, oid: str | None, default: str) -> Lab:
+        lab = parse_lab(next(iter(self.world.repo.read([oid]))) if oid else b"", LAB_FILE)
+        refuse_unsupported(lab, default)
+        return lab
+
+    def _say(self, wrong: Mapping[str, str]) -> None:
+        before = self.world.lab is not None
+        for what, stay in ((LAB_FILE, "the settings before it stay"), (TEMPLATES, "the templates before them stay")):
+            if what in wrong:
+                kept = f"{stay} in force" if before else "nothing is launched until it is mended"
+                self.world.alarms.raise_(what, f"{wrong[what]}; {kept}")
+            else:
+                self.world.alarms.clear(what)
+
+    def _adopt(self, lab: Lab, templates: Mapping[str, str]) -> bool:
         world = self.world
         providers = {}
         for name, settings in lab.providers.items():
-            same = world.lab is not None and world.lab.providers.get(name) == settings
-            provider = world.providers.get(name) if same else world.make_provider(name, settings)
+            same = world.lab is not None and world.lab.providers.get(name) == settings and world.templates == templates
+            provider = world.providers.get(name) if same else world.make_provider(name, settings, templates)
             if provider is not None:
                 providers[name] = provider
         gone = {name: p for name, p in world.providers.items() if name not in providers}
@@ -64,7 +87,17 @@ class Settings:
         world.providers = providers
         if world.lab is None or world.lab.results != lab.results:
             world.results = world.make_results(lab)
-        world.lab = lab
+        world.lab, world.templates = lab, templates
+        return True
+
+
+def _good(what: str, wrong: dict[str, str], read: Callable[[], T]) -> T | None:
+    """None for what is refused, and why in `wrong`."""
+    try:
+        return read()
+    except Refused as error:
+        wrong[what] = str(error) if isinstance(error, Invalid) else f"{what}: {error}"
+        return None
 
 
 def refuse_unsupported(lab: Lab, default: str = "") -> None:

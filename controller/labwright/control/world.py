@@ -21,8 +21,9 @@ from labwright.ports.provider import Provider
 from labwright.ports.records import Batch, Records
 from labwright.ports.repo import Repo, ResultsBranch
 
-MakeProvider = Callable[[str, Any], Provider | None]
-"""(name, its settings in lab.yaml) → the provider; None for a type that this version does not have."""
+MakeProvider = Callable[[str, Any, Mapping[str, str]], Provider | None]
+"""(name, its settings in lab.yaml, the lab repository's own templates) → the provider; None for a type that this version does
+not have."""
 MakeResults = Callable[[Lab], ResultsBranch | None]
 
 
@@ -71,6 +72,8 @@ class World:
     asked: threading.Event = field(default_factory=threading.Event)  # somebody put an act into the ledger
     pushed: threading.Event = field(default_factory=threading.Event)  # the repository may have changed: fetch now
     lab: Lab | None = None  # None until a lab.yaml (or its absence) was read once
+    shipped: Mapping[str, str] = field(default_factory=dict)  # templates that come with this version: texts by name
+    templates: Mapping[str, str] = field(default_factory=dict)  # the lab repository's own in place of those
     providers: dict[str, Provider] = field(default_factory=dict)
     results: ResultsBranch | None = None
     notes: list[Batch] = field(default_factory=list)  # rows of plans, commits and acts, on their way to the records
