@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from labwright.decide.plot import Curve, line_plot, number, scatter_plot
-from labwright.decide.report import experiment_page, index_page
+from labwright.decide.report import experiment_page, index_line, index_page
 from labwright.domain.manifest import Manifest, ManifestAttempt, MetricSummary
 
 GOLDEN = Path(__file__).parent / "report"
@@ -88,7 +88,8 @@ def test_the_page_of_an_experiment_is_as_kept() -> None:
 
 def test_the_page_of_all_experiments_is_as_kept() -> None:
     jobs, _ = lab()
-    check(index_page({"beta": [manifest(20, "beta")], "alpha": jobs, "empty": []}))
+    experiments = {"beta": [manifest(20, "beta")], "alpha": jobs, "empty": []}
+    check(index_page({name: index_line(name, found) for name, found in experiments.items()}))
 
 
 def test_the_order_in_which_jobs_are_given_changes_nothing() -> None:
@@ -149,7 +150,7 @@ def test_r33_nothing_that_a_user_wrote_leaves_its_place() -> None:
         manifest(9, f"alpha/{HOSTILE}", state="FAILED", reason=HOSTILE, log_tail=HOSTILE + "\n````\n</details>")
     )
     series = {job.job: {HOSTILE: [(0, 1.0), (1, 2.0)]} for job in jobs[:3]}
-    pages = {**experiment_page(HOSTILE, jobs, series), **index_page({HOSTILE: jobs})}
+    pages = {**experiment_page(HOSTILE, jobs, series), **index_page({HOSTILE: index_line(HOSTILE, jobs)})}
     for path, data in pages.items():
         text = data.decode()
         assert "\x1b" not in text

@@ -131,6 +131,13 @@ def test_pages_are_made_when_results_were_published(bench: Bench) -> None:
     assert bench.ledger.cursor("stale pages") is None
 
 
+def test_the_page_above_them_all_is_made_with_them(bench: Bench) -> None:
+    bench.pages = lambda experiments: {f"results/{'/'.join([*experiments, 'README.md'])}": b"x"}
+    bench.push(a=task())
+    bench.until_idle()
+    assert {"results/a/README.md", "results/README.md"} <= bench.results.content.keys()
+
+
 def test_pages_that_are_due_at_a_crash_are_made_afterwards(bench: Bench) -> None:
     bench.push(a=task())
     bench.until(lambda: bench.ledger.cursor("stale pages"))

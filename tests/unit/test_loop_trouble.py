@@ -196,6 +196,23 @@ def test_a_page_that_cannot_be_rendered_holds_back_no_result(bench: Bench, error
     assert str(error) in bench.alarms["pages of a"]
 
 
+def test_a_page_of_all_experiments_that_cannot_be_rendered_is_told(bench: Bench) -> None:
+    def pages(experiments: Any) -> dict[str, bytes]:
+        if not experiments:
+            raise Refused("no")
+        return {f"results/{name}/README.md": b"page" for name in experiments}
+
+    bench.pages = pages
+    bench.push(a=task())
+    bench.until_idle()
+    assert "results/a/README.md" in bench.results.content
+    assert bench.alarms == {"page of all experiments": "not rendered: no"}
+    bench.pages = lambda experiments: {}
+    bench.push(b=task("y"))
+    bench.until_idle()
+    assert bench.alarms == {}
+
+
 def test_an_act_that_meets_a_defect_is_answered_and_not_tried_for_ever(bench: Bench) -> None:
     bench.push(a=task())
     bench.until_idle()

@@ -4,33 +4,41 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from labwright.decide.report import experiment_page
+from labwright.decide.report import experiment_page, index_line, index_page
 from labwright.decide.standing import standings
 from labwright.domain.manifest import Manifest, ManifestAttempt, MetricSummary
 from labwright.ports.records import QueryLimits, Records
 
 _LIMITS = QueryLimits(seconds=60, rows=10_000_000)
+_ENDED = "state IN ('COMPLETE', 'FAILED', 'STOPPED') AND attempt > 0"
 BEST = 10  # jobs of a task whose curves are drawn
 
 
 class RecordPages:
     def __init__(self, records: Records) -> None:
         self.records = records
+        self._lines: dict[str, str] = {}  # of the index, by experiment: as of its page
 
     def __call__(self, experiments: Sequence[str]) -> Mapping[str, bytes]:
         files: dict[str, bytes] = {}
         for experiment in experiments:
             manifests = self._manifests(experiment)
+            self._lines[experiment] = index_line(experiment, manifests)
             files.update(experiment_page(experiment, manifests, self._series(manifests)))
-        return files
+        return files if experiments else self._index()
+
+    def _index(self) -> Mapping[str, bytes]:
+        known = self._rows(f"SELECT DISTINCT experiment FROM jobs WHERE {_ENDED}")  # noqa: S608
+        for experiment in {row["experiment"] for row in known} - self._lines.keys():
+            self._lines[experiment] = index_line(experiment, self._manifests(experiment))
+        return index_page(self._lines)
 
     def _manifests(self, experiment: str) -> list[Manifest]:
         """Of finished jobs: the part of a manifest that a page shows."""
         name = experiment.replace("'", "''")
-        ended = "state IN ('COMPLETE', 'FAILED', 'STOPPED') AND attempt > 0"
-        jobs = self._rows(f"SELECT * FROM jobs WHERE experiment = '{name}' AND {ended}")  # noqa: S608
+        jobs = self._rows(f"SELECT * FROM jobs WHERE experiment = '{name}' AND {_ENDED}")  # noqa: S608
         metrics: dict[str, dict[str, MetricSummary]] = {}
-        sql = f"SELECT f.* FROM final_metrics f JOIN jobs j USING (job) WHERE j.experiment = '{name}' AND {ended}"  # noqa: S608
+        sql = f"SELECT f.* FROM final_metrics f JOIN jobs j USING (job) WHERE j.experiment = '{name}' AND {_ENDED}"  # noqa: S608
         for row in self._rows(sql):
             job, metric = row.pop("job"), row.pop("name")
             metrics.setdefault(job, {})[metric] = MetricSummary.model_construct(**row)

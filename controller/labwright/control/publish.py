@@ -19,7 +19,8 @@ PAGES_SECONDS = (
 )
 _STALE = "stale pages"  # cursor: experiments whose pages are older than their results
 Pages = Callable[[Sequence[str]], Mapping[str, bytes]]
-"""Experiments → files of their pages, by path on the branch."""
+"""Experiments → files of their pages, by path on the branch; of none: the page above them all."""
+_INDEX = ""  # in the place of an experiment's name: the page above them all
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +111,9 @@ class Publisher:
                 vanished.append(job.id)
         began = self.world.now()
         culprits: dict[str, Exception] = {}
-        for experiment in experiments:
+        for experiment in _with_index(experiments):
             try:
-                files.update(self.pages([experiment]))
+                files.update(self.pages([experiment] if experiment else []))
             except Exception as error:  # noqa: BLE001  # a page is made again; results must not wait for it
                 culprits[experiment] = error
         took = (self.world.now() - began).total_seconds()
@@ -124,13 +125,14 @@ class Publisher:
         now, took = self.world.now(), pushed.took
         self.failing = 0
         self.world.alarms.clear("results branch")
-        for experiment in batch.pages:
+        for experiment in _with_index(batch.pages):
+            about = f"pages of {experiment}" if experiment else "page of all experiments"
             if (error := pushed.culprits.get(experiment)) is None:
-                self.world.alarms.clear(f"pages of {experiment}")
+                self.world.alarms.clear(about)
             else:
                 self.world.log.error("page failed", experiment=experiment, error=repr(error), exc_info=error)
                 what = str(error) if isinstance(error, LabError) else f"a defect of Labwright: {error!r}"
-                self.world.alarms.raise_(f"pages of {experiment}", f"not rendered: {what}")
+                self.world.alarms.raise_(about, f"not rendered: {what}")
         self._next = later(now, self.world.options.publish_seconds)
         if batch.pages:
             self._pages_next = later(now, max(PAGES_SECONDS, 20 * took))
@@ -175,6 +177,10 @@ class Publisher:
         waiting = len(self.outbox.waiting())
         self.world.alarms.raise_("results branch", f"{error}; {waiting} finished jobs wait in the outbox")
         self._next = later(self.world.now(), min(2.0**self.failing, 300.0))
+
+
+def _with_index(experiments: Sequence[str]) -> Sequence[str]:
+    return [*experiments, _INDEX] if experiments else experiments
 
 
 def message_of(jobs: Sequence[Job], pages: Sequence[str] = ()) -> str:

@@ -39,16 +39,16 @@ def experiment_page(experiment: str, manifests: Sequence[Manifest], series: Seri
     return files
 
 
-def index_page(experiments: Mapping[str, Sequence[Manifest]]) -> Mapping[str, bytes]:
-    """`results/README.md`: a line an experiment, with its best result."""
+def index_page(lines_of: Mapping[str, str]) -> Mapping[str, bytes]:
+    """`results/README.md`: a line (`index_line`) an experiment, with its best result."""
     head = "| experiment | jobs | complete | failed | stopped | best | last end |\n| --- | ---: | ---: | ---: | ---: | --- | --- |"
-    lines = [_index_line(name, manifests) for name, manifests in sorted(experiments.items())]
+    lines = [line for _, line in sorted(lines_of.items())]
     more = f"\n\nAnd {len(lines) - 500:,} more experiments." if len(lines) > 500 else ""
     page = "# Results\n\n" + "\n".join([head, *lines[:500]]) + more + "\n"
     return {f"{ROOT}/README.md": page.encode("utf-8", "replace")}
 
 
-def _index_line(name: str, manifests: Sequence[Manifest]) -> str:
+def index_line(name: str, manifests: Sequence[Manifest]) -> str:
     states = Counter(m.state for m in manifests)
     best = next((s for s in standings(manifests) if s.best), None)
     shown = (
@@ -190,4 +190,4 @@ def _url(path: str) -> str:
     )
 
 
-__all__ = ["MOST_ROWS", "experiment_page", "index_page"]
+__all__ = ["MOST_ROWS", "experiment_page", "index_line", "index_page"]
