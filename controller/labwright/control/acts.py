@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime
+from typing import Any
 
 from labwright.control.intake import Intake, jobs_of, watched
 from labwright.control.world import World, later
@@ -210,24 +211,19 @@ def _reading() -> Iterator[None]:
         raise _NotNow from error
 
 
+_LIFE = ("state", "updated", "attempt", "not_before", "stop_asked", "plan", "version")  # what came to pass of a job
+_UNLIVED: Mapping[str, Any] = {field.name: field.default for field in fields(Job) if field.name in _LIFE}
+
+
 def again_of(job: Job, same: Sequence[Job], act: Act, now: datetime) -> Job:
     """The next generation of a job: the same content, named anew."""
     generation = max(other.generation for other in (*same, job)) + 1
-    return Job(
+    return replace(
+        job,
         id=job_id(job.work, job.task, generation),
-        task=job.task,
-        work=job.work,
         generation=generation,
-        parameters=job.parameters,
-        spec=job.spec,
-        bundle=job.bundle,
-        provider=job.provider,
-        priority=job.priority,
-        commit=job.commit,
-        branch=job.branch,
         author=act.by or job.author,
         created=now,
         reason="planned",
-        needs=job.needs,
-        trial=job.trial,
+        **_UNLIVED,
     )
