@@ -12,7 +12,9 @@ class Calls:
     """At most one call a key at a time. What is started goes off with `launch`, once the intent to do it is written;
     `then` and `failed` run in `settle`. All three on the loop's thread."""
 
-    def __init__(self, wake: threading.Event, workers: int = 8) -> None:
+    def __init__(
+        self, wake: threading.Event, workers: int = 32
+    ) -> None:  # so many that a provider that hangs stops no other
         self._wake = wake
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="call")
         self._flying: dict[str, tuple[Future[Any], Callable[[Any], None], Callable[[Exception], None]]] = {}

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from labwright.control.logs import Logs
@@ -11,9 +11,9 @@ from labwright.control.outbox import Outbox
 from labwright.control.world import World
 from labwright.decide.manifest_of import manifest_bytes, manifest_of
 from labwright.decide.rows import joined, rows_of
-from labwright.domain.errors import LabError, Refused, Unavailable
+from labwright.domain.errors import Refused, Unavailable
 from labwright.domain.job import Job
-from labwright.domain.lifecycle import FINAL, State
+from labwright.domain.lifecycle import State
 from labwright.domain.manifest import Manifest, ManifestEnvironment, MetricSummary
 from labwright.ports.provider import Collected
 from labwright.ports.records import QueryLimits
@@ -26,69 +26,53 @@ _LIMITS = QueryLimits(seconds=60, rows=10_000_000)
 ERROR = 200  # characters of what a script says of its failure that become part of the reason
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Finished:
-    collected: list["Target"] = field(default_factory=list)  # attempts of which nothing more is to be had
-    jobs: list[Job] = field(default_factory=list)  # whose manifests are in the outbox
-    unreachable: dict[str, str] = field(default_factory=dict)  # provider → why; its attempts wait
+    jobs: Sequence[Job]  # as their manifests have them: with what the script itself said of its failure
 
 
 class Finisher:
     def __init__(self, world: World, outbox: Outbox, logs: Logs, to_parquet: Any) -> None:
         self.world, self.outbox, self.logs, self.to_parquet = world, outbox, logs, to_parquet
 
-    def finish(self, targets: Sequence["Target"]) -> "Finished":
-        """Of ended attempts, read to their end. Doing it again gives the same. May raise Unavailable and OSError."""
-        done = Finished()
-        left: list[tuple[Target, Collected]] = []
-        for target in targets:
-            if target.job.state not in FINAL or target.attempt.n != target.job.attempt:
-                done.collected.append(target)  # another attempt follows: what this one said is in the records
-            elif (collected := self._collect(target, done)) is not None:
-                left.append((target, collected))
-        if not left:
-            return done
-        ids = [target.job.id for target, _ in left]
-        metrics, scores, kinds = self._summaries(ids), self._scores(ids), self._kinds(ids)
-        series, errors = self.world.records.series(ids), self._errors(ids)
-        manifests = []
-        for target, collected in left:
-            job = target.job.id
-            announced = [
-                artifact.model_copy(update={"kind": kinds.get((job, artifact.path), artifact.kind)})
-                for artifact in collected.artifacts
-            ]
-            collected = replace(collected, artifacts=announced)
-            if target.job.state is State.FAILED and job in errors:
-                target = replace(target, job=replace(target.job, reason=f"{target.job.reason}: {errors[job]}"))
-            made = self._manifest(target, collected, metrics.get(job, {}), scores.get(job, {}))
-            manifests.append(made)
-            done.collected.append(target)
-            done.jobs.append(target.job)
-        self.outbox.put_all((made.job, manifest_bytes(made), self._parquet(series, made.job)) for made in manifests)
-        self.world.records.write(joined(rows_of(made) for made in manifests))
-        return done
-
-    def _parquet(self, series: Any, job: str) -> bytes | None:
-        own = series.filter(_equals(series, job)) if series.num_rows else series
-        return self.to_parquet(own) if own.num_rows else None
-
-    def _collect(self, target: "Target", done: "Finished") -> Collected | None:
-        """What it left at its provider; None when that cannot be asked now."""
+    def collect(self, target: "Target") -> Collected:
+        """What it left at its provider. May raise Unavailable and OSError, and is asked again then."""
         attempt = target.attempt
         if attempt.handle is None:
             return Collected()
         provider = self.world.providers.get(attempt.provider)
+        if provider is None:
+            raise Unavailable(f"lab.yaml has no provider {attempt.provider} any more")
         try:
-            if provider is None:
-                raise Unavailable(f"lab.yaml has no provider {attempt.provider} any more")
             return self._masked(target, provider.collect(attempt.handle))
         except Refused as error:
             self.world.log.warning("nothing to collect", job=target.job.id, why=str(error))
             return Collected()
-        except (LabError, OSError) as error:
-            done.unreachable[attempt.provider] = f"{error}; results of its jobs wait"
-            return None
+
+    def finish(self, batch: Sequence[tuple["Target", Collected]]) -> Finished:
+        """Of ended jobs, read to their end and collected. Doing it again gives the same. May raise Unavailable and OSError."""
+        ids = [target.job.id for target, _ in batch]
+        metrics, scores, kinds = self._summaries(ids), self._scores(ids), self._kinds(ids)
+        series, errors = self.world.records.series(ids), self._errors(ids)
+        manifests, jobs = [], []
+        for target, collected in batch:
+            job = target.job
+            announced = [
+                artifact.model_copy(update={"kind": kinds.get((job.id, artifact.path), artifact.kind)})
+                for artifact in collected.artifacts
+            ]
+            if job.state is State.FAILED and job.id in errors and not job.reason.endswith(f": {errors[job.id]}"):
+                job = replace(job, reason=f"{job.reason}: {errors[job.id]}")
+            told = replace(target, job=job), replace(collected, artifacts=announced)
+            manifests.append(self._manifest(*told, metrics.get(job.id, {}), scores.get(job.id, {})))
+            jobs.append(job)
+        self.outbox.put_all((made.job, manifest_bytes(made), self._parquet(series, made.job)) for made in manifests)
+        self.world.records.write(joined(rows_of(made) for made in manifests))
+        return Finished(jobs)
+
+    def _parquet(self, series: Any, job: str) -> bytes | None:
+        own = series.filter(_equals(series, job)) if series.num_rows else series
+        return self.to_parquet(own) if own.num_rows else None
 
     def _masked(self, target: "Target", collected: Collected) -> Collected:
         """Names of files and what was said of the environment are a job's words too (R23). Each path is there once."""

@@ -1,4 +1,4 @@
-"""What jobs say while they run and leave behind when they end: metrics, logs and artifacts into the records and the outbox.
+"""What jobs say while they run, and what they said last: metrics and logs into the records, and who ended to the collector.
 
 One call at a time does the reading and writing off the loop's thread; what it brought is noted in the ledger on it."""
 
@@ -7,8 +7,8 @@ from datetime import datetime
 from functools import partial
 from itertools import islice
 
+from labwright.control.collect import Collector
 from labwright.control.contents import Contents
-from labwright.control.finish import Finisher
 from labwright.control.harvest import Brought, Harvester, Target
 from labwright.control.logs import Logs
 from labwright.control.world import World, later
@@ -25,9 +25,9 @@ ROWS = 2000  # rows of changed jobs written in one go
 
 
 class Gatherer:
-    def __init__(self, world: World, contents: Contents, logs: Logs, finisher: Finisher) -> None:
-        self.world, self.contents = world, contents
-        self.harvester = Harvester(world, logs, finisher)
+    def __init__(self, world: World, contents: Contents, logs: Logs, collector: Collector) -> None:
+        self.world, self.contents, self.collector = world, contents, collector
+        self.harvester = Harvester(world, logs)
         self.offsets: dict[Token, dict[str, int]] = {}
         self.progress: dict[JobId, float] = {}
         self._taken: list[Batch] = []  # notes that a call under way is writing
@@ -63,18 +63,19 @@ class Gatherer:
             return None  # its end wakes the loop
         due = now >= self._next
         under_way = book.count(*AT_PROVIDER)
-        if not book.uncollected and not world.notes and not (due and (book.dirty or under_way)):
+        ended = [a for a in book.uncollected.values() if not self.collector.has(a.job, a.n)]
+        if not ended and not world.notes and not (due and (book.dirty or under_way)):
             return self._next if book.dirty or under_way else None
         if not due and any(key in ("records", "secrets") or key.startswith("reading from ") for key in world.alarms.on):
             return self._next
-        if book.uncollected and now < self._earliest and len(book.uncollected) < ROWS:
+        if ended and now < self._earliest and len(ended) < ROWS:
             return self._earliest  # many jobs end: take them up together
-        over = [target for a in islice(book.uncollected.values(), ROWS) if (target := self._target(a, True, now))]
+        book.jobs([a.job for a in ended[:ROWS]])  # into memory, with one question
+        over = [target for a in ended[:ROWS] if (target := self._target(a, True, now))]
         running = list(self._running(now)) if due else []
         self._next = later(now, world.options.gather_seconds)
         self._earliest = later(now, world.options.batch_seconds)
-        finishing = {t.job.id for t in over if t.job.state in FINAL and t.attempt.n == t.job.attempt}
-        rows = [row for job in self._dirty() if job.id not in finishing and (row := self._rows(job, now)) is not None]
+        rows = [row for job in self._dirty(now) if (row := self._rows(job, now)) is not None]
         if not (over or running or rows or world.notes):
             return self._next
         self._taken, world.notes = world.notes, []
@@ -103,14 +104,22 @@ class Gatherer:
             return Target(job, self.contents.spec(job), bundle, attempt, tuple(book.attempts_of(job.id)), offsets, over)
         return None
 
-    def _dirty(self) -> list[Job]:
+    def _dirty(self, now: datetime) -> list[Job]:
+        """Jobs whose rows are to be written, but for those that are being finished: they get theirs from their manifests."""
         book = self.world.book
-        ids = list(islice(book.dirty, ROWS))
+        book.jobs([job for job, _ in book.uncollected])
+        soon = {job for job, n in book.uncollected if self._ends(job, n) and not self.collector.slow(job, now)}
+        ids = list(islice((job for job in book.dirty if job not in soon), ROWS))
         known = book.jobs(ids)
         for job_id in ids:
             if job_id not in known:  # it was to be made in a turn that could not be written
                 del book.dirty[job_id]
         return list(known.values())
+
+    def _ends(self, job_id: JobId, attempt: int) -> bool:
+        """Whether that attempt is the one that ended its job."""
+        job = self.world.book.job(job_id)
+        return job is not None and job.state in FINAL and job.attempt == attempt
 
     def _rows(self, job: Job, now: datetime) -> tuple[Job, Batch] | None:
         if self.world.troubles.aside(job.id, now):
@@ -140,10 +149,10 @@ class Gatherer:
         for token, files in brought.offsets.items():
             self.offsets.setdefault(token, {}).update(files)
         self.progress.update(brought.progress)
-        if brought.collected:
+        if brought.drained:
             with book.transaction():
-                for attempt in brought.collected:
-                    self._collected(attempt, brought)
+                for target in brought.drained:
+                    self._drained(target)
         known = book.jobs([job.id for job in brought.written])
         for job in brought.written:
             if job.id not in known or known[job.id].version == job.version:
@@ -153,21 +162,18 @@ class Gatherer:
         for job_id in brought.progress:
             book.dirty[job_id] = None
 
-    def _collected(self, attempt: Attempt, brought: Brought) -> None:
+    def _drained(self, target: Target) -> None:
         """Only the attempt that ended its job goes to the results branch, with all before it."""
-        book = self.world.book
-        attempts = book.attempts_of(attempt.job)
-        newest = next(a for a in attempts if a.n == attempt.n)
-        of = book.job(attempt.job)
-        ends = of is not None and of.state in FINAL and newest.n == of.attempt
-        if ends and attempt.job not in brought.finished:
-            return  # it was the last only since the call began: the next call makes its manifest
-        book.change_attempt(newest, collected=True, published=not ends)
-        if ends and of is not None and (reason := brought.reasons.get(of.id, of.reason)) != of.reason:
-            book.amend(of, reason=reason)
-        self.progress.pop(attempt.job, None)
-        for other in attempts if ends else ():
-            self.offsets.pop(other.token, None)
+        book, job = self.world.book, target.job.id
+        attempts = book.attempts_of(job)
+        newest = next(a for a in attempts if a.n == target.attempt.n)
+        self.progress.pop(job, None)
+        if self._ends(job, newest.n):
+            self.collector.add(target)
+            for attempt in attempts:
+                self.offsets.pop(attempt.token, None)
+        else:  # another one follows: what this one said is in the records
+            book.change_attempt(newest, collected=True, published=True)
 
     def _failed(self, error: Exception) -> None:
         """Nothing is lost: offsets have not moved, and the same bytes are read again."""

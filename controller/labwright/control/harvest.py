@@ -1,10 +1,9 @@
-"""In the pool: new bytes of jobs read, made rows, written to the records; what is over is finished. Nothing here touches the
-ledger, and a call that fails half-way is made again: offsets are written together with what was read up to them."""
+"""In the pool: new bytes of jobs read, made rows, written to the records. Nothing here touches the ledger, and a call that fails
+half-way is made again: offsets are written together with what was read up to them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from labwright.control.finish import Finisher
 from labwright.control.logs import Logs
 from labwright.control.masks import mask
 from labwright.control.trouble import apart
@@ -30,7 +29,7 @@ class Target:
     attempt: Attempt
     attempts: Sequence[Attempt]
     offsets: Mapping[str, int]
-    over: bool  # it has ended: read to the end, then collect
+    over: bool  # it has ended: read to the end
 
     @property
     def token(self) -> Token:
@@ -44,17 +43,15 @@ class Brought:
     offsets: dict[Token, dict[str, int]] = field(default_factory=dict)
     progress: dict[JobId, float] = field(default_factory=dict)
     written: list[Job] = field(default_factory=list)  # jobs whose rows are as they were when the call began
-    collected: list[Attempt] = field(default_factory=list)
-    finished: set[JobId] = field(default_factory=set)  # whose manifests are in the outbox
-    reasons: dict[JobId, str] = field(default_factory=dict)  # with what the script itself said of its failure
+    drained: list[Target] = field(default_factory=list)  # that are over, and of which nothing is left to read
     alarms: dict[str, str] = field(default_factory=dict)  # by key; an empty text clears
     culprits: dict[JobId, Exception] = field(default_factory=dict)
     more: bool = False  # there was more to read than one call takes
 
 
 class Harvester:
-    def __init__(self, world: World, logs: Logs, finisher: Finisher) -> None:
-        self.world, self.logs, self.finisher = world, logs, finisher
+    def __init__(self, world: World, logs: Logs) -> None:
+        self.world, self.logs = world, logs
 
     def work(self, targets: Sequence[Target], rows: Sequence[tuple[Job, Batch]], notes: Sequence[Batch]) -> Brought:
         brought = Brought()
@@ -70,9 +67,8 @@ class Harvester:
                 points += read.points
                 events += read.events
         self._write(points, events, rows, notes, brought)
-        drained = [t for t in readable if t.over and t.token not in fresh and t.token not in unread]
+        brought.drained = [t for t in readable if t.over and t.token not in fresh and t.token not in unread]
         brought.more = any(t.over and t.token in fresh for t in readable)
-        self._finish(drained, brought)
         return brought
 
     def _placed(self, targets: Sequence[Target]) -> Sequence[Target]:
@@ -163,22 +159,6 @@ class Harvester:
         if batch != Batch():
             self.world.records.write(batch)
         brought.written = [job for job, _ in rows]
-
-    def _finish(self, drained: Sequence[Target], brought: Brought) -> None:
-        if not drained:
-            return
-        by_token = {target.token: target for target in drained}
-        done, culprits = apart(
-            lambda tokens: self.finisher.finish([by_token[token] for token in tokens]), list(by_token)
-        )
-        for some in done:
-            brought.collected += [target.attempt for target in some.collected]
-            brought.finished |= {job.id for job in some.jobs}
-            brought.written += some.jobs
-            brought.reasons.update({job.id: job.reason for job in some.jobs})
-            brought.alarms.update({f"reading from {name}": why for name, why in some.unreachable.items()})
-        for token, error in culprits.items():
-            brought.culprits[by_token[token].job.id] = error
 
 
 def _read_from(

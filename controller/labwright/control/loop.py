@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from labwright.control.acts import Acts
+from labwright.control.collect import Collector
 from labwright.control.contents import Contents
 from labwright.control.finish import Finisher
 from labwright.control.gather import Gatherer
@@ -35,7 +36,8 @@ class Controller:
         self.acts = Acts(world, self.intake)
         self.launcher = Launcher(world, contents)
         self.observer = Observer(world, contents)
-        self.gatherer = Gatherer(world, contents, logs, Finisher(world, outbox, logs, to_parquet))
+        self.collector = Collector(world, Finisher(world, outbox, logs, to_parquet))
+        self.gatherer = Gatherer(world, contents, logs, self.collector)
         self.publisher = Publisher(world, outbox, pages)
 
     def turn(self) -> datetime | None:
@@ -74,7 +76,8 @@ class Controller:
         if self.acts.acted:
             self.acts.acted = False
             self.launcher.gates_moved()
-        dues += [part.step(now) for part in (self.launcher, self.observer, self.gatherer, self.publisher)]
+        parts = (self.launcher, self.observer, self.gatherer, self.collector, self.publisher)
+        dues += [part.step(now) for part in parts]
         return min((due for due in dues if due is not None), default=None)
 
     def _recover(self) -> None:
@@ -82,6 +85,7 @@ class Controller:
         self.intake.recover()
         self.launcher.recover()
         self.gatherer.recover()
+        self.collector.recover()
         self.publisher.recover()
 
     def run(self, *, once: bool = False) -> None:
@@ -120,4 +124,5 @@ class Controller:
         return reason.partition(":")[0] in {held.value for held in Held}
 
     def close(self) -> None:
+        self.collector.closing = True
         self.world.calls.close()
