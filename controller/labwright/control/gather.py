@@ -30,6 +30,7 @@ class Gatherer:
         self.harvester = Harvester(world, logs)
         self.offsets: dict[Token, dict[str, int]] = {}
         self.progress: dict[JobId, float] = {}
+        self._read_at: dict[str, datetime] = {}  # by provider: when what its running jobs wrote is read next
         self._taken: list[Batch] = []  # notes that a call under way is writing
         self._recent = Batch()
         self._next = self._earliest = world.now()
@@ -84,13 +85,20 @@ class Gatherer:
         return None
 
     def _running(self, now: datetime) -> Iterable[Target]:
-        book = self.world.book
+        book, due = self.world.book, self._due(now)
         for job in book.in_state(*AT_PROVIDER):
             newest = book.newest(job.id)
-            if newest is not None and newest.handle is not None and newest.outcome is None:
+            if newest is not None and newest.provider in due and newest.handle is not None and newest.outcome is None:
                 target = self._target(newest, False, now)
                 if target is not None:
                     yield target
+
+    def _due(self, now: datetime) -> set[str]:
+        """Providers whose running jobs are read now: not all like to be asked as often as we could."""
+        due = {name for name in self.world.providers if now >= self._read_at.get(name, now)}
+        for name in due:
+            self._read_at[name] = later(now, self.world.providers[name].features.read_every)
+        return due
 
     def _target(self, attempt: Attempt, over: bool, now: datetime) -> Target | None:
         book = self.world.book

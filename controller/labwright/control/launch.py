@@ -9,7 +9,7 @@ from itertools import islice
 from labwright.control.admission import Admission
 from labwright.control.contents import Contents
 from labwright.control.queue import Queue
-from labwright.control.submit import BATCH, Submitter, variables_of
+from labwright.control.submit import Submitter, variables_of
 from labwright.control.world import World, later
 from labwright.decide.place import Ask, Placed, Placement, place
 from labwright.domain import ids
@@ -18,7 +18,7 @@ from labwright.domain.ids import Digest
 from labwright.domain.job import Attempt, Job
 from labwright.ports.provider import Capacity, Provider
 
-__all__ = ["BATCH", "Launcher", "variables_of"]
+__all__ = ["Launcher", "variables_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,24 +120,28 @@ class Launcher:
         return self.world.lab.name
 
     def _place(self, name: str, provider: Provider, now: datetime) -> Sequence[tuple[Job, Placement]]:
-        capacity = self._rooms[name].capacity
-        allowed = self._within_parallel(self.queue.best(name, now), now)
-        if capacity is None or provider.features.queues:
-            return [(job, {}) for job in islice(allowed, BATCH)]
-        waiting = list(islice(allowed, 4 * BATCH))
+        capacity, features = self._rooms[name].capacity, provider.features
+        allowed = self._within_parallel(self.queue.best(name, now), now, features.throttles)
+        if capacity is None or features.queues:
+            there = len(self.world.book.open.get(name, {}))
+            room = features.batch if features.most is None else min(features.batch, max(0, features.most - there))
+            return [(job, {}) for job in islice(allowed, room)]
+        waiting = list(islice(allowed, 4 * features.batch))
         if not waiting:
             return ()
         busy = [Placed.of(attempt.placement) for attempt in self.world.book.open.get(name, {}).values()]
         asks = [Ask.of(job.id, self.contents.spec(job), job.priority) for job in waiting]
         by_id = {job.id: job for job in waiting}
-        return [(by_id[job_id], where) for job_id, where in place(asks, busy, capacity)][:BATCH]
+        return [(by_id[job_id], where) for job_id, where in place(asks, busy, capacity)][: features.batch]
 
-    def _within_parallel(self, waiting: Iterator[Job], now: datetime) -> Iterator[Job]:
-        """Without what would exceed a sweep's max_parallel or run beside another job of its concurrency group."""
+    def _within_parallel(self, waiting: Iterator[Job], now: datetime, throttles: int) -> Iterator[Job]:
+        """Without what would exceed a sweep's max_parallel or run beside another job of its concurrency group. Of a sweep of
+        which nothing is under way, a provider that `throttles` is given more: it holds the rest back by itself."""
         under_way = self._under_way()
         tasks: dict[str, int] = {}
         for job in under_way:
             tasks[job.task] = tasks.get(job.task, 0) + 1
+        begun = set(tasks)
         groups: set[str] | None = None
         full: set[tuple[str, Digest]] = set()  # (task, spec): thousands of trials that wait for one of theirs to end
         for job in waiting:
@@ -147,6 +151,8 @@ class Launcher:
             if bounds is None:
                 continue
             most, group = bounds
+            if most is not None and throttles and not group and job.task not in begun:
+                most = max(most, throttles)
             if group and groups is None:
                 theirs = [self._bounds(other, now) for other in under_way]
                 groups = {found[1] for found in theirs if found and found[1]}

@@ -60,6 +60,14 @@ class Observer:
             self.world.log.error("provider failed", provider=name, error=repr(error), exc_info=error)
         self.world.alarms.raise_(f"provider {name}", str(error) if isinstance(error, LabError) else repr(error))
 
+    def _say(self, name: str, provider: Provider) -> None:
+        """What the provider itself finds worth an alarm."""
+        told = {f"provider {name}: {what}": words for what, words in provider.condition().alarms.items()}
+        for key in [k for k in self.world.alarms.on if k.startswith(f"provider {name}: ") and k not in told]:
+            self.world.alarms.clear(key)
+        for key, words in told.items():
+            self.world.alarms.raise_(key, words)
+
     def _seen(
         self,
         name: str,
@@ -70,6 +78,7 @@ class Observer:
         world, now = self.world, self.world.now()
         world.alarms.clear(f"provider {name}")
         world.alarms.clear(f"no provider {name}")
+        self._say(name, provider)
         parts, culprits = found
         answers = {handle: seen for part in parts for handle, seen in part.items()}
         cancels: list[Handle] = []

@@ -15,6 +15,7 @@ def status(controller: Controller) -> dict[str, Any]:
         "tips": dict(controller.intake.tips),
         "alarms": dict(world.alarms.on),
         "providers": sorted(world.providers),
+        "notes": {name: dict(notes) for name, p in sorted(world.providers.items()) if (notes := p.condition().notes)},
         "unpublished": len(world.book.unpublished),
         "calls": len(world.calls),
     }

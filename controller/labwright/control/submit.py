@@ -16,7 +16,6 @@ from labwright.domain.job import Attempt, Job, Move
 from labwright.domain.lifecycle import Outcome, State
 from labwright.ports.provider import Provider, Submission
 
-BATCH = 64  # submissions in one call
 Draft = Submission | LabError
 Answers = Mapping[Token, Handle | LabError]
 PATIENCE = 3  # tries after which `--once` does not wait for a submission any more
@@ -59,11 +58,12 @@ class Submitter:
         for unsettled in [u for u in due if u.attempt.job not in self.world.book.live]:
             due.remove(unsettled)
             self._settled(unsettled.attempt)
-        look = [u.attempt for u in due if u.find][:BATCH]
+        batch = provider.features.batch
+        look = [u.attempt for u in due if u.find][:batch]
         if look:
             call, then = partial(provider.find, [attempt.token for attempt in look]), partial(self._found, look)
             self.world.calls.start(f"submit:{name}", call, then, partial(self._not_found, look))
-        elif due and (again := self._wanted([u.attempt for u in due][:BATCH], now)):
+        elif due and (again := self._wanted([u.attempt for u in due][:batch], now)):
             drafts = [(a, d) for a in again if (d := self.draft(self.world.book.live[a.job], a, now)) is not None]
             for attempt in again:  # one that could not be drafted comes again later
                 self._unsettled[attempt.job] = replace(self._unsettled[attempt.job], ask_at=later(now, 60.0))

@@ -57,6 +57,30 @@ _ACCELERATORS_SCHEMA = {
 }
 
 
+def _pack(value: Any) -> Any:
+    return value if isinstance(value, Mapping | Pack) or value is None else {"trials": value}
+
+
+class Pack(Form):
+    """Short trials that share one allocation of a cluster's queue."""
+
+    trials: Positive = Field(description="How many share one allocation, which has the resources asked.")
+    at_once: Positive = Field(1, description="How many of them run side by side.")
+
+
+_PACK_SCHEMA = {
+    "anyOf": [
+        {"type": ["integer", "string"]},
+        {
+            "type": "object",
+            "properties": {"trials": _COUNT, "at_once": _COUNT},
+            "required": ["trials"],
+            "additionalProperties": False,
+        },
+    ]
+}
+
+
 class Resources(Form):
     """What each node of the job needs. Left out: whatever the provider gives."""
 
@@ -75,6 +99,9 @@ class Resources(Form):
     use_spot: Flag = Field(False, description="Run on machines that may be taken away, for less money.")
     image_id: Line | None = Field(None, description="Machine or container image to boot.")
     fleet_name: Line | None = Field(None, description="Fleet of the provider to run in.")
+    pack: Annotated[Pack | None, BeforeValidator(_pack), WithJsonSchema(_PACK_SCHEMA)] = Field(
+        None, description="Trials that share one allocation: `8`, or `{trials: 8, at_once: 4}`."
+    )
 
 
 class Environment(Form):

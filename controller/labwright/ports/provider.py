@@ -21,6 +21,18 @@ class Features:
     find_settles: float  # seconds after which `find` tells the truth about a submission whose answer was lost
     preempts: bool = False
     queues: bool = False  # has a queue of its own: submit without waiting for room
+    throttles: int = 0  # of so many trials of a sweep that are submitted together it keeps max_parallel by itself
+    batch: int = 64  # submissions that are worth one call
+    most: int | None = None  # attempts that may be there at once
+    read_every: float = 0.0  # seconds between two looks at what running jobs wrote
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """How a provider is, as of its last answers; asking costs nothing."""
+
+    alarms: Mapping[str, str] = field(default_factory=dict)  # what a human should know of, by a short name
+    notes: Mapping[str, str] = field(default_factory=dict)  # for `lab status`
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +91,9 @@ class Collected:
 
 class Provider(Protocol):
     name: str
-    features: Features
+
+    @property
+    def features(self) -> Features: ...
 
     def refuse(self, task: Task) -> Sequence[str]:
         """What this provider cannot honour of a task: one sentence each, saying how to mend it. Empty = it can run here."""
@@ -88,6 +102,8 @@ class Provider(Protocol):
     def capacity(self) -> Capacity | None:
         """None where the provider queues by itself (`features.queues`)."""
         ...
+
+    def condition(self) -> Condition: ...
 
     def submit(self, batch: Sequence[Submission]) -> Mapping[Token, Handle | LabError]:
         """Each token answered: its handle, or Refused (did not and will not start), Unavailable (did not start) or

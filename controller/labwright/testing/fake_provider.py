@@ -14,7 +14,7 @@ from labwright.domain.manifest import ManifestArtifact
 from labwright.domain.seen import Phase, Seen
 from labwright.domain.task import Task
 from labwright.ports.clock import Clock
-from labwright.ports.provider import Capacity, Chunk, Collected, Features, Submission, Tail
+from labwright.ports.provider import Capacity, Chunk, Collected, Condition, Features, Submission, Tail
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +121,9 @@ class FakeProvider:
         del self._jobs[handle]
 
     # the port
+
+    def condition(self) -> Condition:
+        return Condition()
 
     def refuse(self, task: Task) -> Sequence[str]:
         return self._refusals(task)

@@ -4,16 +4,15 @@ An environment is named by the content of its files, the Python asked for and th
 controller: it may take minutes, must survive the controller, and belongs in the job's log."""
 
 import hashlib
-import platform
 import re
 import sys
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
+from platform import libc_ver, machine, system
 from typing import Any
 
 import uv
 
-from labwright.adapters.providers.local.spool import Spool
 from labwright.domain.bundle import Bundle
 from labwright.domain.errors import Refused
 from labwright.domain.ids import Digest, digest
@@ -26,12 +25,21 @@ _PYTHON = re.compile(r"[A-Za-z0-9.@<>=!,~*+-]{1,64}")
 @dataclass(frozen=True, slots=True)
 class Wanted:
     digest: Digest
-    folder: Path
+    folder: PurePath
     values: dict[str, Any]  # of templates/local/environment.sh.j2
 
 
-def wanted(spool: Spool, asked: Environment | None, bundle: Bundle, files: Path) -> Wanted | None:
-    """None for a task that asks for none. `files` is the bundle as a folder. Raises Refused for a file that is not in it."""
+def wanted(
+    environments: PurePath,
+    asked: Environment | None,
+    bundle: Bundle,
+    files: Path,
+    *,
+    uv_at: str | None = None,
+    platform: str | None = None,
+) -> Wanted | None:
+    """None for a task that asks for none. `files` is the bundle as a folder; `environments` is where they are built, `uv_at`
+    and `platform` are that machine's where it is another one. Raises Refused for a file that is not in the bundle."""
     if asked is None or not (asked.python or asked.requirements or asked.lock):
         return None
     python = asked.python or ".".join(map(str, sys.version_info[:2]))
@@ -46,14 +54,14 @@ def wanted(spool: Spool, asked: Environment | None, bundle: Bundle, files: Path)
     key = digest(
         {
             "python": python,
-            "platform": [platform.system(), platform.machine(), *platform.libc_ver()],
+            "platform": platform or [system(), machine(), *libc_ver()],
             "files": {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()},
             "bundle": bundle.digest if any(_REFERS.search(data) for data in contents.values()) else None,
         }
     )
-    folder = spool.root / "environments" / key
+    folder = environments / key
     values = {
-        "uv": uv.find_uv_bin(),
+        "uv": uv_at or uv.find_uv_bin(),
         "folder": folder,
         "digest": key,
         "python": python,

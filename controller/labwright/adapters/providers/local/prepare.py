@@ -29,7 +29,9 @@ class Stager:
         bundle = stage.materialise(self.spool, submission.bundle, self.read_blobs)
         code = source.provide(self.spool, task, self.resolved)
         start = submission.bundle.folder  # where in the bundle the job starts, and its paths are relative to
-        wanted = environment.wanted(self.spool, task.environment, submission.bundle, bundle / start)
+        wanted = environment.wanted(
+            self.spool.root / "environments", task.environment, submission.bundle, bundle / start
+        )
         with stage.appearing(self.spool, job) as folder:
             for name in ("artifacts", "checkpoints", "needs"):
                 (folder / name).mkdir()

@@ -18,7 +18,7 @@ from labwright.domain.ids import Handle, Token
 from labwright.domain.seen import Phase, Seen
 from labwright.domain.task import Task
 from labwright.ports.clock import Clock
-from labwright.ports.provider import Capacity, Chunk, Collected, Features, ReadBlobs, Submission, Tail
+from labwright.ports.provider import Capacity, Chunk, Collected, Condition, Features, ReadBlobs, Submission, Tail
 
 
 class LocalProvider:
@@ -62,6 +62,9 @@ class LocalProvider:
 
     def capacity(self) -> Capacity:
         return self._capacity
+
+    def condition(self) -> Condition:
+        return Condition()
 
     def refuse(self, task: Task) -> Sequence[str]:
         return list(machine.refuse(task, self._capacity, self.name))

@@ -70,8 +70,13 @@ def open_regular(path: Path) -> io.BufferedReader | None:
 
 def read_json(path: Path, most: int = _MOST) -> dict[str, Any]:
     """An object of a job's folder; empty for what is none, or has more than `most` bytes."""
+    return parse_json(_read(path, most))
+
+
+def parse_json(text: str | bytes) -> dict[str, Any]:
+    """Empty for what is no object."""
     try:
-        value = json.loads(_read(path, most))
+        value = json.loads(text)
         json.dumps(value, ensure_ascii=False).encode()  # no half of a character, which JSON can spell and UTF-8 cannot
     except (ValueError, RecursionError):
         return {}
@@ -108,8 +113,13 @@ def take_claim(job: Path) -> bool:
 
 def read_exit(job: Path) -> Seen | None:
     """How the attempt ended by its own record; None while there is no whole record."""
+    return seen_of(read_json(job / "exit.json"))
+
+
+def seen_of(record: dict[str, Any]) -> Seen | None:
+    """Of exit.json; None for what is no whole record of ours."""
     try:
-        return _seen(read_json(job / "exit.json"))
+        return _seen(record)
     except (KeyError, ValueError, TypeError, OverflowError):
         return None
 
@@ -143,7 +153,11 @@ def _word(value: Any) -> str:
 
 def read_phases(job: Path) -> dict[str, datetime]:
     """Phase → when it began, as far as the wrapper got."""
-    pairs = [line.split() for line in _read(job / "phase").splitlines()]
+    return phases_of(_read(job / "phase"))
+
+
+def phases_of(text: str) -> dict[str, datetime]:
+    pairs = [line.split() for line in text.splitlines()]
     return {pair[0]: at for pair in pairs if len(pair) == 2 and (at := _time(pair[1]))}
 
 

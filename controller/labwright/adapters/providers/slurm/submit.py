@@ -1,0 +1,374 @@
+"""From submissions to jobs in Slurm's queue: what they need is brought over once per content, then all batches in one call."""
+
+import io
+import re
+import tarfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+
+import uv
+
+from labwright.adapters import templates
+from labwright.adapters.providers.local import environment, source, stage, variables
+from labwright.adapters.providers.local.spool import Spool
+from labwright.adapters.providers.slurm import options as sbatch
+from labwright.adapters.providers.slurm.batch import (
+    Batch,
+    Group,
+    certain,
+    groups,
+    make_key,
+    packed,
+    token_list,
+    trial_files,
+    trials_tar,
+)
+from labwright.adapters.providers.slurm.desk import Desk, joined
+from labwright.adapters.providers.slurm.facts import Facts
+from labwright.adapters.providers.slurm.handles import Known, parse
+from labwright.decide.render import render
+from labwright.domain.errors import LabError, OutcomeUnknown, Refused, Unavailable
+from labwright.domain.ids import Handle, Token, parse_token
+from labwright.domain.slurm import Account, SlurmProvider
+from labwright.ports.clock import Clock
+from labwright.ports.provider import ReadBlobs, Submission
+
+_NEGATIVE = "Batch job submission failed:"  # slurmctld's own no, of which these are not final:
+_PASSES = (
+    "QOSMax",
+    "AssocMax",
+    "MaxSubmit",
+    "job limit",
+    "temporarily",
+    "too many",
+    "Requested nodes are busy",
+    "draining",
+)
+_IN_DOUBT = (
+    "Unable to contact",
+    "timed out",
+    "Zero Bytes",
+    "Connection refused",
+    "Transport endpoint",
+    "Communication",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Whose jobs they are: the provider's own user, or one of `users`."""
+
+    name: str  # in handles; empty for the provider's own
+    desk: Desk
+    account: Account | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Goods:
+    """Of a group: where on the cluster lies what its trials share."""
+
+    bundle: str
+    source: source.Source | None
+    wanted: environment.Wanted | None
+    sdk: str
+
+
+@dataclass
+class Submitter:
+    spool: Spool  # on the controller's machine: bundles and sources on their way
+    settings: SlurmProvider
+    read_blobs: ReadBlobs
+    clock: Clock
+    sdk: Path | None
+    templates: Mapping[str, str]
+    made: int = 0
+    calls: int = field(default=0)  # of sbatch
+
+    def find(self, person: Person, tokens: Sequence[Token]) -> Mapping[Token, Handle | OutcomeUnknown]:
+        """Those that are there, and those of which nobody can say yet."""
+        known = [token for token in tokens if parse_token(token)]
+        if not known:
+            return {}
+        answer = person.desk.call(
+            "find_tokens", round(self.settings.submit_timeout_s), stdin=joined(known), timeout=180
+        )
+        found: dict[Token, Handle | OutcomeUnknown] = {}
+        for line in answer.decode(errors="replace").splitlines():
+            token, name, place, job = line.split("\t")
+            if job.isdigit():
+                found[Token(token)] = handle_of(Token(token), job, name, int(place), person.name)
+            elif job == "?" and Token(token) not in found:
+                found[Token(token)] = OutcomeUnknown(f"sbatch of {token} may still be under way")
+        return found
+
+    def submit(self, person: Person, submissions: Sequence[Submission], facts: Facts) -> dict[Token, Handle | LabError]:
+        found = self.find(person, [submission.token for submission in submissions])
+        answers: dict[Token, Handle | LabError] = dict(found)
+        batches: list[Batch] = []
+        for group in groups([s for s in submissions if s.token not in found], facts.array_max(self.settings)):
+            try:
+                batches.append(self._batch(person, group, facts))
+            except LabError as error:
+                answers.update(dict.fromkeys((s.token for s in group.members), error))
+            except OSError as error:
+                why = Unavailable(f"{self.spool.root}: {error}", hint="nothing was started")
+                answers.update(dict.fromkeys((s.token for s in group.members), why))
+        if batches:
+            answers.update(self._send(person, batches))
+        return answers
+
+    # what a batch is made of
+
+    def _batch(self, person: Person, group: Group, facts: Facts) -> Batch:
+        first, root = group.first, person.desk.site().root
+        for submission in group.members:
+            certain(submission.token)
+        goods = self._bring(person, first)
+        key = make_key(group)
+        trials = [
+            trial_files(
+                s, self.settings, root, goods.sdk, folders=self._needed(person, s), resume=self._resume(person, s)
+            )
+            for s in group.members
+        ]
+        if goods.source:
+            for files, _ in trials:
+                files["source.json"] = _json(goods.source.record)
+        self.made += 1
+        at = sha256(f"{group.job} {self.clock.now().isoformat()} {self.made}".encode()).hexdigest()[:8]
+        name = f"{group.job}.{at}"
+        files = self._scripts(person, group, goods, name, facts)
+        files |= {"tokens": token_list(group), "name": group.job.encode(), "trials.tar": trials_tar(trials, key)}
+        return Batch(name, group, files, key)
+
+    def _scripts(self, person: Person, group: Group, goods: Goods, name: str, facts: Facts) -> dict[str, bytes]:
+        first, root = group.first, person.desk.site().root
+        task = first.task
+        run = sbatch.Run(
+            job=group.job,
+            folder=f"{root}/batches/{name}",
+            root=root,
+            comment=comment_of(first, len(group.members)),
+            array=group.array,
+            rounds=-(-group.pack // group.at_once),
+            gpu=facts.gpu_type(task, self.settings),
+        )
+        planned = sbatch.options(task, self.settings, person.account, run)
+        files = {
+            "job.sh": self._render(
+                "slurm/job.sh.j2", job_values(self.settings, group, name, root, sbatch.lines(planned))
+            )
+        }
+        sbatch.verify(files["job.sh"].decode(), planned)
+        files["run.sh"] = self._render("local/run.sh.j2", run_values(self.settings, group, root, goods))
+        files["main.sh"] = variables.as_shell(task.run, first.secrets).encode() + b"\n"
+        if task.setup:
+            files["setup.sh"] = variables.as_shell(task.setup, first.secrets).encode() + b"\n"
+        if goods.wanted:
+            files["environment.sh"] = self._render("local/environment.sh.j2", goods.wanted.values)
+        if task.resources.num_nodes > 1 or (image_of(first) and self.settings.containers == "pyxis"):
+            files["node.sh"] = templates.find("slurm/node.sh", self.templates).encode()
+        return files
+
+    def _render(self, name: str, values: Mapping[str, object]) -> bytes:
+        return render(templates.find(name, self.templates), values, name=name).encode()
+
+    def _needed(self, person: Person, submission: Submission) -> dict[str, str]:
+        folders = {}
+        for task_path, handles in submission.needs.items():
+            stage.check(task_path)
+            for handle in handles:
+                folders[f"{task_path}/{job_of(handle)}"] = f"{self._folder(person, handle)}/artifacts"
+        return folders
+
+    def _resume(self, person: Person, submission: Submission) -> str:
+        return f"{self._folder(person, submission.resume_from)}/checkpoints" if submission.resume_from else ""
+
+    def _folder(self, person: Person, handle: Handle) -> str:
+        known = parse(handle)
+        if known is None:
+            raise Refused(f"{handle} is no job of this cluster", hint="run what is needed here as well")
+        return f"{person.desk.site().root}/jobs/{known.token}"
+
+    # what is brought over once
+
+    def _bring(self, person: Person, submission: Submission) -> Goods:
+        """Raises Refused for what cannot be, Unavailable and OSError for what may pass."""
+        desk, task, bundle = person.desk, submission.task, submission.bundle
+        site = desk.site()
+        folder = stage.materialise(self.spool, bundle, self.read_blobs)
+        code = source.provide(self.spool, task, {})
+        uv_at = site.uv or f"{site.root}/tools/{_uv_name()}/uv"
+        at = PurePosixPath(site.root, "environments")
+        wanted = environment.wanted(
+            at, task.environment, bundle, folder / bundle.folder, uv_at=uv_at, platform=site.platform
+        )
+        wants: dict[str, Path] = {f"bundles/{bundle.digest}": folder}
+        if code:
+            wants[f"sources/{code.folder.name}"] = code.folder
+        if self.sdk:
+            wants[f"tools/sdk-{self.sdk.name}"] = self.sdk
+        if wanted and not site.uv:
+            wants[f"tools/{_uv_name()}"] = Path(uv.find_uv_bin())
+        for name in wants.keys() - self._there(desk, wants):
+            desk.call("place", name, stdin=_tar(wants[name]), timeout=600)
+        sdk = f"{site.root}/tools/sdk-{self.sdk.name}" if self.sdk else ""
+        return Goods(f"{site.root}/bundles/{bundle.digest}", code, wanted, sdk)
+
+    def _there(self, desk: Desk, names: Iterable[str]) -> set[str]:
+        return set(desk.call("have", stdin=joined([*names])).decode().split("\n"))
+
+    # sbatch
+
+    def _send(self, person: Person, batches: Sequence[Batch]) -> dict[Token, Handle | LabError]:
+        deadline = round(self.settings.submit_timeout_s)
+        head = "".join(f"{b.name} {b.group.job} {b.key or '-'}\n" for b in batches) + "\n"
+        patience = 30 + deadline * (1 + len(batches) / 4)
+        self.calls += len(batches)
+        try:
+            answer = person.desk.call("submit", deadline, stdin=head.encode() + packed(batches), timeout=patience)
+        except (OutcomeUnknown, Unavailable) as error:
+            if isinstance(error, Unavailable) and not error.message.startswith("submit on the cluster"):
+                return {s.token: error for b in batches for s in b.group.members}
+            unknown = OutcomeUnknown(f"the login node did not say what became of sbatch: {error}")
+            return {s.token: unknown for b in batches for s in b.group.members}
+        return self._answers(person, batches, answer.decode(errors="replace"))
+
+    def _answers(self, person: Person, batches: Sequence[Batch], answer: str) -> dict[Token, Handle | LabError]:
+        rows = [line.split("\t") for line in answer.splitlines()]
+        said = {row[0]: row[1:] for row in rows if len(row) == 4}
+        answers: dict[Token, Handle | LabError] = {}
+        refused = []
+        for batch in batches:
+            row = said.get(batch.name)
+            verdict = verdict_of(*row) if row else OutcomeUnknown("the login node's answer was cut short")
+            if isinstance(verdict, Refused | Unavailable):
+                refused.append(batch.name)
+            for place, submission in enumerate(batch.group.members):
+                token = submission.token
+                if isinstance(verdict, LabError):
+                    answers[token] = verdict
+                else:
+                    answers[token] = handle_of(token, verdict, batch.name, place, person.name)
+        if refused:
+            person.desk.call("refuse", stdin=joined(refused))
+        return answers
+
+
+def verdict_of(code: str, job: str, said: str) -> str | LabError:
+    """What sbatch's exit status, the job id that was found and its words mean: the id, or why there is none."""
+    if job.isdigit():
+        return job
+    words = said.replace("sbatch: error:", "").strip() or f"sbatch ended with {code}"
+    if code == "?" or code in ("124", "137", "-") or any(sign in words for sign in _IN_DOUBT):
+        return OutcomeUnknown(f"sbatch: {words}")
+    if any(sign in words for sign in _PASSES):
+        return Unavailable(f"sbatch: {words}", hint="it is tried again", retry_in=30)
+    if _NEGATIVE in words or code == "1":
+        return Refused(f"sbatch: {words}", hint="correct the task's resources, or the provider in lab.yaml")
+    return Unavailable(f"sbatch: {words}", retry_in=30)
+
+
+def handle_of(token: Token, job: str, batch: str, place: int, user: str) -> Handle:
+    """Of a batch found on the cluster: its name tells whether it is an array, and how many trials share an element."""
+    shape = re.fullmatch(r".*-a(?P<size>[0-9]+)(p(?P<pack>[0-9]+))?\.[0-9a-f]+", batch)
+    size, pack = (int(shape["size"]), int(shape["pack"] or 1)) if shape else (1, 1)
+    element, slot = divmod(place, pack)
+    index = element if size > pack else None
+    return Known(token, job, index, user, slot, min(pack, size - element * pack)).handle
+
+
+def job_of(handle: Handle) -> str:
+    """The job id in a handle's token: the folder's name below needs/."""
+    parsed = parse_token(handle.partition("@")[0])
+    return parsed[1] if parsed else handle
+
+
+def comment_of(submission: Submission, size: int) -> str:
+    said = submission.variables
+    return sbatch.comment(
+        task=submission.task_path,
+        commit=said.get("LAB_COMMIT", "")[:12],
+        user=said.get("LAB_AUTHOR", ""),
+        trials=str(size),
+    )
+
+
+def image_of(submission: Submission) -> str | None:
+    task = submission.task
+    return task.resources.image_id or (task.environment.image if task.environment else None)
+
+
+def job_values(
+    settings: SlurmProvider, group: Group, name: str, root: str, lines: Sequence[str]
+) -> Mapping[str, object]:
+    asked = group.first.task.resources
+    return {
+        "options": lines,
+        "task": sbatch.comment(task=group.first.task_path).removeprefix("task="),
+        "size": len(group.members),
+        "root": root,
+        "name": name,
+        "modules": settings.modules,
+        "nodes": asked.num_nodes,
+        "local_world": asked.accelerators.count if asked.accelerators else 1,
+        "sealed": bool(group.first.secrets),
+        "pack": group.pack if group.pack > 1 else 0,
+        "at_once": group.at_once,
+    }
+
+
+def run_values(settings: SlurmProvider, group: Group, root: str, goods: Goods) -> Mapping[str, object]:
+    submission = group.first
+    task, folder, image = submission.task, submission.bundle.folder, image_of(submission)
+    limit, notice = task.limit_seconds, settings.notice_s
+    pyxis = (
+        f" --container-image={image} --container-mounts={root}:{root}"
+        if image and settings.containers == "pyxis"
+        else ""
+    )
+    return {
+        "scheduler": True,
+        "root": root,
+        "work": str(PurePosixPath("work", folder)),
+        "folder": folder,
+        "bundle": goods.bundle,
+        "source": f"{root}/sources/{goods.source.folder.name}" if goods.source else None,
+        "ended_dir": f"{root}/ended",
+        "grace": settings.grace_s,
+        "limit": limit,
+        "notice": notice if limit and 0 < notice < limit else None,
+        "setup": bool(task.setup),
+        "environment": goods.wanted.folder if goods.wanted else None,
+        "artifacts": task.artifacts,
+        "nodes": task.resources.num_nodes,
+        "image": image,
+        "containers": settings.containers,
+        "pyxis": pyxis,
+    }
+
+
+def _uv_name() -> str:
+    return f"uv-{Path(uv.find_uv_bin()).stat().st_size}"
+
+
+def _tar(path: Path) -> bytes:
+    """A folder's content, or one file, as nobody's."""
+
+    def plain(info: tarfile.TarInfo) -> tarfile.TarInfo:
+        info.uid = info.gid = 0
+        info.uname = info.gname = ""
+        return info
+
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w:gz", compresslevel=1, format=tarfile.GNU_FORMAT) as tar:
+        tar.add(path, arcname="." if path.is_dir() else path.name, filter=plain)
+    return made.getvalue()
+
+
+def _json(value: Mapping[str, str]) -> bytes:
+    import json
+
+    return json.dumps(dict(value), ensure_ascii=False).encode()

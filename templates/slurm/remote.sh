@@ -1,0 +1,296 @@
+#!/usr/bin/env bash
+# What the controller asks of a cluster's login node, one call each: bash remote.sh ROOT COMMAND [ARGUMENT…]. It needs bash,
+# coreutils, tar, find, grep and Slurm's commands, starts nothing that stays, and answers in lines (docs/spec/slurm-admin.md).
+set -u
+root=$1 command=$2
+shift 2
+export LC_ALL=C SLURM_BITSTR_LEN=0 SLURM_TIME_FORMAT=%s
+shopt -s nullglob
+
+flat() { # a text as one field: without tabs and ends of lines
+  local text
+  IFS= read -rd '' -n 16384 text
+  text=${text//[$'\t\r\n']/ }
+  printf '%s' "${text%% }"
+}
+
+# files
+
+prepare() { # OWNER: the folders, and whose they are
+  mkdir -p "$root"/{jobs,batches,bundles,environments,sources,tools,ended,tmp} || exit 73
+  [[ -s $root/owner ]] || printf '%s\n' "$1" >"$root/owner" || exit 73
+  cat "$root/owner"
+  cd "$root" && pwd -P
+  printf '%s\n' "$HOME" "$(date +%s.%N)" "$(uname -sm)"
+  command -v uv || echo -
+}
+
+have() { # of the names on standard input, those that are there; they count as used
+  local name
+  while IFS= read -r name; do
+    [[ -e $root/$name ]] && touch -c -- "$root/$name" && printf '%s\n' "$name"
+  done
+}
+
+place() { # NAME: the folder in the tar on standard input, whole or not at all
+  local made
+  [[ -e $root/$1 ]] && exit
+  made=$(mktemp -d "$root/tmp/XXXXXX") && chmod 755 "$made" && tar -C "$made" --no-same-owner -xzf - || exit 73
+  mv -T -- "$made" "$root/$1" 2>/dev/null || { rm -rf -- "$made"; [[ -e $root/$1 ]]; } || exit 73
+}
+
+# submission
+
+submit() { # SECONDS: batches named on standard input ("NAME JOB KEY"), then an empty line, then their folders as a tar
+  local names=() jobs=() keys=() name job key made
+  while IFS=' ' read -r name job key && [[ $name ]]; do
+    names+=("$name") jobs+=("$job") keys+=("$key")
+  done
+  made=$(mktemp -d "$root/tmp/XXXXXX") && tar -C "$made" --no-same-owner -xzf - || { rm -rf -- "$made"; exit 73; }
+  mv -n -t "$root/batches" -- "$made"/* || exit 73
+  rmdir -- "$made"
+  for name in $(compgen -e); do # a job's environment is its task's: nothing of this login's, but what Slurm itself reads
+    case $name in HOME | USER | LOGNAME | SHELL | PATH | LANG | TZ | SLURM_* | SBATCH_* | MODULEPATH | MODULESHOME | LMOD_* | KRB5CCNAME) ;; *) export -n "$name" ;; esac
+  done
+  for ((n = 0; n < ${#names[@]}; n++)); do
+    ((n >= 4)) && wait -n
+    submit_one "$1" "${names[n]}" "${jobs[n]}" "${keys[n]}" &
+  done
+  wait
+}
+
+submit_one() { # one line: batch, sbatch's exit status, job id or -, its words
+  local batch=$root/batches/$2 id code
+  mkdir "$batch/asked" 2>/dev/null || { printf '%s\t-\t-\t%s\n' "$2" "taken"; return; }
+  [[ $4 == - ]] || export LAB_UNLOCK=$4
+  timeout -k 5 "$1" sbatch --parsable "$batch/job.sh" >"$batch/asked/out" 2>"$batch/asked/err" </dev/null
+  code=$?
+  IFS='; ' read -r id _ <"$batch/asked/out"
+  [[ $code == 0 && $id =~ ^[0-9]+$ ]] || id=$(queued "$3") || code=? # it may say no and have taken it
+  [[ $id =~ ^[0-9]+$ ]] && keep "$batch" "$id"
+  printf '%s\t%s\t%s\t%s\n' "$2" "$code" "${id:--}" "$(flat <"$batch/asked/err")"
+}
+
+keep() { printf '%s\n' "$2" >"$1/.jobid.$BASHPID" && mv -f -- "$1/.jobid.$BASHPID" "$1/jobid"; }
+
+queued() { # NAME: the id of the job of that name, if Slurm has one; fails when Slurm does not say
+  local found
+  found=$(timeout -k 5 30 squeue --me --noheader --states=all --name="$1" --format=%F) || return
+  [[ $found ]] && printf '%s\n' "${found%%$'\n'*}"
+  return 0
+}
+
+accounted() { # NAME SINCE: the same, of the accounting; fails when that does not say or there is none
+  local found
+  found=$(timeout -k 5 30 sacct -X -n -P --name="$1" --starttime="$2" --format=JobIDRaw,JobID 2>/dev/null) || return
+  found=${found%%$'\n'*} found=${found#*|}
+  [[ $found ]] && printf '%s\n' "${found%%[!0-9]*}"
+  return 0
+}
+
+find_tokens() { # SECONDS: of the tokens on standard input: token, batch, place, job id, or - (certainly none) or ? (nobody knows)
+  local file line token batch at id
+  cd "$root/batches" || exit 0
+  grep -rnFx --include=tokens -f - . 2>/dev/null | while IFS=: read -r file line token; do
+    batch=${file#./} batch=${batch%/tokens}
+    [[ ${known[$batch]-} ]] || known[$batch]=$(decide "$1" "$batch")
+    printf '%s\t%s\t%d\t%s\n' "$token" "$batch" "$((line - 1))" "${known[$batch]}"
+  done
+}
+declare -A known=()
+
+decide() { # SECONDS BATCH: its job id, - or ?
+  local batch=$root/batches/$2 id age job
+  [[ -s $batch/jobid ]] && { echo "$(<"$batch/jobid")"; return; }
+  [[ -e $batch/refused ]] && { echo -; return; }
+  mkdir "$batch/asked" 2>/dev/null && { : >"$batch/refused"; echo -; return; } # a late sbatch finds it taken
+  job=$(<"$batch/name") age=$(($(date +%s) - $(stat -c %Y "$batch/asked")))
+  id=$(queued "$job") || { echo '?'; return; }
+  [[ $id ]] && { keep "$batch" "$id"; echo "$id"; return; }
+  ((age > $1 + 40)) || { echo '?'; return; } # sbatch, or slurmctld with its call, may still be under way
+  id=$(accounted "$job" "$(date -d "@$(stat -c %Y "$batch/asked")" +%Y-%m-%dT%H:%M:%S)") || id=
+  [[ $id ]] && { keep "$batch" "$id"; echo "$id"; return; }
+  : >"$batch/refused"
+  echo -
+}
+
+refuse() { # batches on standard input that Slurm certainly does not have
+  local name
+  while IFS= read -r name; do : >"$root/batches/$name/refused"; done
+}
+
+# observation
+
+look() { # USERS or -: what changed. E = exit record, P = phases of a token asked for on standard input, Q = a line of squeue
+  local token file text pid start boot key
+  cd "$root" || exit 73
+  while IFS= read -r token; do
+    if [[ -e jobs/$token/exit.json ]]; then
+      ended "$token"
+    elif [[ -d jobs/$token ]]; then
+      key=- text=
+      [[ -f jobs/$token/claim ]] && read -r pid start boot key <"jobs/$token/claim"
+      [[ -f jobs/$token/phase ]] && IFS= read -rd '' -n 1000 text <"jobs/$token/phase"
+      printf 'P\t%s\t%s\t%s\n' "$token" "$key" "${text//$'\n'/;}"
+    else
+      printf 'N\t%s\n' "$token"
+    fi
+  done
+  cd ended && for token in *; do printf 'M\t%s\n' "$token"; done
+  [[ $1 == - ]] || { queue "$1" || { printf 'X\t%s\n' "$text"; exit 0; }; }
+  echo .
+}
+
+ended() {
+  [[ -f jobs/$1/exit.json && ! -L jobs/$1/exit.json ]] || return
+  printf 'E\t%s\t%s\n' "$1" "$(flat <"jobs/$1/exit.json")"
+}
+
+ends() { # the exit records of the tokens on standard input
+  local token
+  cd "$root" || exit 73
+  while IFS= read -r token; do ended "$token"; done
+  echo .
+}
+
+queue() { # USERS: every job of theirs that Slurm has in hand, array elements that wait together in one line
+  text=$(timeout -k 5 30 squeue --noheader --user="$1" --format='%i|%T|%r|%N|%S|%j' 2>&1) || return
+  while IFS= read -r line; do printf 'Q\t%s\n' "$line"; done <<<"$text"
+}
+
+vanished() { # IDS: what Slurm still knows of jobs that left the queue. Z = squeue, A = accounting, X = nobody answers
+  local text
+  if text=$(timeout -k 5 30 squeue --noheader --states=all --jobs="$1" --format='%i|%T|%r|%N|%S|%j' 2>&1); then
+    while IFS= read -r line; do [[ $line ]] && printf 'Z\t%s\n' "$line"; done <<<"$text"
+  elif [[ $text != *"Invalid job id"* ]]; then
+    printf 'X\tsqueue: %s\n' "${text//[$'\t\n']/ }"
+  fi
+  if text=$(timeout -k 5 60 sacct -X -n -P --jobs="$1" --format=JobID,State,ExitCode,Start,End,NodeList 2>&1); then
+    while IFS= read -r line; do [[ $line ]] && printf 'A\t%s\n' "$line"; done <<<"$text"
+  else
+    printf 'Y\tsacct: %s\n' "${text//[$'\t\n']/ }"
+  fi
+  echo .
+}
+
+words() { # BATCH: the last that Slurm itself wrote of its jobs, for one that left no record
+  local file
+  for file in "$root/batches/$1"/slurm-*.out; do tail -c 2000 -- "$file"; done | tail -c 4000
+}
+
+read_streams() { # LIMIT SHARE: "TOKEN FILE=OFFSET …" lines → "TOKEN FILE OFFSET LENGTH" lines, each with its bytes behind it
+  local left=$1 share=$2 token pairs pair file size from take
+  local -A offset=()
+  local files=()
+  cd "$root/jobs" || exit 0
+  while read -r token pairs; do
+    [[ -d $token ]] || continue
+    for pair in $pairs; do offset[$token/${pair%=*}]=${pair##*=}; done
+    for file in "$token"/events*.jsonl "$token/log.txt"; do [[ -f $file && ! -L $file ]] && files+=("$file"); done
+  done
+  ((${#files[@]})) || return 0
+  while IFS= read -rd '' size && IFS= read -rd '' file; do
+    from=${offset[$file]-0} take=$((size - from))
+    ((take > 0 && left > 0)) || continue
+    ((take > share)) && take=$share
+    ((take > left)) && take=$left
+    left=$((left - take))
+    printf '%s %s %d %d\n' "${file%%/*}" "${file##*/}" "$from" "$take"
+    tail -c "+$((from + 1))" -- "$file" | head -c "$take"
+  done < <(printf '%s\0' "${files[@]}" | xargs -0r stat --printf='%s\0%n\0' -- 2>/dev/null)
+}
+
+collect() { # TOKEN: three texts, each behind its length: files of artifacts/, environment.json, source.json
+  local job=$root/jobs/$1 made
+  [[ -d $job ]] || exit 0
+  made=$(mktemp -d "$root/tmp/XXXXXX") || exit 73
+  if [[ -f $job/artifacts.sha256 && ! -L $job/artifacts.sha256 ]]; then
+    head -c 8388608 "$job/artifacts.sha256" >"$made/hashes"
+  elif [[ -d $job/artifacts ]]; then
+    (cd "$job/artifacts" && find . -type f -printf '%P\0' | head -zn 10000 | xargs -0r nice -n 19 sha256sum -z --) >"$made/hashes" 2>/dev/null
+  fi
+  [[ -d $job/artifacts ]] && (cd "$job/artifacts" && find . -type f -printf '%s %P\0' | head -zn 20000) >"$made/sizes"
+  for file in environment.json source.json; do
+    [[ -f $job/$file && ! -L $job/$file ]] && head -c 1048576 "$job/$file" >"$made/$file"
+  done
+  for file in hashes sizes environment.json source.json; do
+    [[ -e $made/$file ]] || : >"$made/$file"
+    stat -c %s "$made/$file"
+    cat "$made/$file"
+  done
+  rm -rf -- "$made"
+}
+
+fetch() { # PATH OFFSET LENGTH: size of a regular file below jobs/, and bytes of it; 66 for what is none
+  local base=$root/jobs/$1/$2 file=$root/jobs/$1/$2/$3
+  [[ -f $file && ! -L $file && $(realpath -e -- "$file") == "$(realpath -e -- "$base")/$3" ]] || exit 66
+  stat -c %s -- "$file"
+  tail -c "+$(($4 + 1))" -- "$file" | head -c "$5"
+}
+
+# stopping and cleaning
+
+cancel() { # HOW IDS: tokens on standard input are marked; jobs that wait are cancelled, those that run are asked by TERM
+  local token
+  while IFS= read -r token; do
+    mkdir -p "$root/jobs/$token" && : >"$root/jobs/$token/cancel"
+  done
+  [[ $2 ]] || return 0
+  if [[ $1 == hard ]]; then
+    timeout -k 5 60 scancel --quiet $2
+  else
+    [[ $1 == USR2 ]] || timeout -k 5 60 scancel --quiet --state=PENDING $2
+    timeout -k 5 60 scancel --quiet --batch --signal="$1" --state=RUNNING $2
+  fi
+  return 0
+}
+
+forget() { # tokens on standard input; batches that nobody is left of go too
+  local token file left
+  cd "$root" || exit 0
+  while IFS= read -r token; do
+    rm -rf -- "jobs/${token:?}" "ended/${token:?}"
+    printf '%s\n' "$token" >>tmp/forgotten.$$
+  done
+  grep -rlFx --include=tokens -f "tmp/forgotten.$$" batches 2>/dev/null | while IFS= read -r file; do
+    left=
+    while IFS= read -r token; do [[ -d jobs/$token ]] && { left=1; break; }; done <"$file"
+    [[ $left ]] || rm -rf -- "${file%/tokens}"
+  done
+  rm -f -- "tmp/forgotten.$$"
+}
+
+marks() { # marks of ended jobs that were taken in
+  local token
+  while IFS= read -r token; do rm -f -- "$root/ended/$token"; done
+}
+
+tidy() { # DAYS: what crashes left half-made, a day old; bundles, environments and sources unused for so long
+  find "$root/tmp" -mindepth 1 -maxdepth 1 -mtime +1 -exec rm -rf {} +
+  [[ $1 == - ]] || find "$root"/{bundles,environments,sources} -mindepth 1 -maxdepth 1 -mtime "+$1" -exec rm -rf {} +
+}
+
+list() { # every batch with its job id and tokens, for the search for jobs that nobody knows
+  local batch id
+  for batch in "$root"/batches/*/; do
+    [[ -s $batch/jobid ]] || continue
+    id=$(<"$batch/jobid")
+    while IFS= read -r token; do printf '%s\t%s\n' "$id" "$token"; done <"$batch/tokens"
+  done
+}
+
+facts() { # what the cluster has and allows
+  scontrol --version
+  timeout 30 scontrol show config 2>&1 | grep -E '^(MaxArraySize|MaxJobCount|PreemptMode|PreemptType|AccountingStorageType|ClusterName|MinJobAge|KillWait|SLURM_VERSION|JobRequeue)\b'
+  echo .
+  timeout 30 sinfo --noheader --exact --format='%R|%a|%c|%m|%G|%l|%D|%t|%z' 2>&1
+  echo .
+}
+
+case $command in
+prepare | have | place | submit | find_tokens | refuse | look | ends | vanished | words | read_streams | collect | fetch | cancel | forget | marks | tidy | list | facts)
+  "$command" "$@"
+  exit 0 # what cannot be done says so by an exit of its own
+  ;;
+*) echo "remote.sh: no such command: $command" >&2; exit 64 ;;
+esac
