@@ -231,16 +231,17 @@ fetch() { # PATH OFFSET LENGTH: size of a regular file below jobs/, and bytes of
 # stopping and cleaning
 
 cancel() { # HOW IDS: tokens on standard input are marked; jobs that wait are cancelled, those that run are asked by TERM
-  local token
+  local token ids=()
   while IFS= read -r token; do
     mkdir -p "$root/jobs/$token" && : >"$root/jobs/$token/cancel"
   done
-  [[ $2 ]] || return 0
+  read -ra ids <<<"$2" # not $2 itself: `7_[1-3]` is a glob to the shell, and without any id scancel takes every job of the user
+  ((${#ids[@]})) || return 0
   if [[ $1 == hard ]]; then
-    timeout -k 5 60 scancel --quiet $2
+    timeout -k 5 60 scancel --quiet "${ids[@]}"
   else
-    [[ $1 == USR2 ]] || timeout -k 5 60 scancel --quiet --state=PENDING $2
-    timeout -k 5 60 scancel --quiet --batch --signal="$1" --state=RUNNING $2
+    [[ $1 == USR2 ]] || timeout -k 5 60 scancel --quiet --state=PENDING "${ids[@]}"
+    timeout -k 5 60 scancel --quiet --batch --signal="$1" --state=RUNNING "${ids[@]}"
   fi
   return 0
 }
