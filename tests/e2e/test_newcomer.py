@@ -59,3 +59,42 @@ def test_in_a_clone_the_controller_of_its_origin_is_meant(world: LabWorld, tmp_p
         remote.rename(tmp_path / "away.git")
         assert world.json("status")["repo"] == str(remote)  # also while it is away
         (tmp_path / "away.git").rename(remote)
+
+
+def test_a_type_of_provider_that_is_misspelt_is_found_by_check(world: LabWorld) -> None:
+    world.commit({"lab.yaml": "providers:\n  a: {type: slurmm}\n  b: {type: k8s}\n  c: {type: skypilot}\n"})
+    lines = world.lab("check", code=1).stdout.splitlines()
+    assert lines == [
+        "lab.yaml:2:13: `providers.a.type`: there is no type of provider slurmm (did you mean `slurm`?)",
+        "lab.yaml:3:13: `providers.b.type`: there is no type of provider k8s (there are: local, slurm, skypilot)",
+    ]
+    assert "did you mean `slurm`?" in world.lab("doctor", code=None).stdout
+
+
+def test_plan_says_that_a_branch_is_not_watched(world: LabWorld) -> None:
+    world.commit({"experiments/a/t/task.yaml": "name: t\nrun: 'true'\n"})
+    assert "watched" not in world.lab("plan").stdout
+    assert world.json("plan")["unwatched"] is None
+    world.git("switch", "-q", "-c", "topic")
+    said = world.lab("plan").stdout
+    assert "branch topic is not watched (watch.branches in lab.yaml): this is what it would do on main" in said
+    assert (world.json("plan")["unwatched"], world.json("plan")["branch"]) == ("topic", "main")
+    assert "branch topic is not watched" in world.lab("plan", "--branch", "topic").stdout
+    assert "nothing of it is run" in world.lab("plan", "--branch", "topic").stdout
+
+
+def test_logs_of_a_job_that_never_started_say_so(world: LabWorld) -> None:
+    world.commit({
+        "experiments/a/bad/task.yaml": "name: b\nrun: 'false'\n",
+        "experiments/a/after/task.yaml": "name: x\nneeds: [a/bad]\nrun: 'true'\n",
+        "experiments/a/quiet/task.yaml": "name: q\nrun: 'true'\n",
+    })  # fmt: skip
+    world.lab("serve", "--once", "--launch-existing")
+    waits, quiet = world.lab("logs", "a/after"), world.lab("logs", "a/quiet")
+    assert (waits.stdout, quiet.stdout) == ("", "")
+    assert "has not started yet: it is HELD (needs: " in waits.stderr
+    assert "printed nothing" in quiet.stderr
+    world.lab("stop", "a/after")
+    world.lab("serve", "--once")
+    for more in ([], ["-f"]):
+        assert "never started: it is STOPPED (stopped by " in world.lab("logs", "a/after", *more).stderr

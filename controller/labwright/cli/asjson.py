@@ -13,8 +13,13 @@ _UNSEEN = re.compile(r"[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\u
 def print_json(value: Any) -> None:
     """Times in ISO 8601, UTC, with `Z`; NaN and infinities, for which JSON has no word, as null."""
     text = json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False)
-    sys.stdout.write(_UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
+    sys.stdout.write(escaped(text) + "\n")
     sys.stdout.flush()
+
+
+def escaped(text: str) -> str:
+    """The same JSON without a character that steers a terminal."""
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _plain(value: Any) -> Any:

@@ -23,6 +23,7 @@ from labwright.settings import Place
 
 PATIENCE = 10.0  # seconds for the controller's answer; what it has not answered by then stays asked
 _POLL = 0.05
+_SHOWN = 10  # jobs of an answer that a person is shown
 _JOB = re.compile(r"\b[a-z2-7]{12}\b")
 _LISTS = re.compile(r"(?:launched|reused|stopping)((?: [a-z2-7]{12})+)")
 
@@ -96,12 +97,17 @@ def report(place: Place, answered: Sequence[Answered], *, as_json: bool = False)
         print_json([to_json(one) for one in answered])
     else:
         for one in answered:
-            say(
-                f"lab: {one.act.answer}" if one.refused else one.act.answer or _waits(place, one.act.kind),
-                err=one.refused,
-            )
+            answer = _LISTS.sub(_some, one.act.answer)
+            say(f"lab: {answer}" if one.refused else answer or _waits(place, one.act.kind), err=one.refused)
     if any(one.refused for one in answered):
         raise typer.Exit(REFUSED)
+
+
+def _some(listed: re.Match[str]) -> str:
+    """Of a long list the beginning: `--json` has them all."""
+    verb, *jobs = listed[0].split(" ")
+    more = f" … and {len(jobs) - _SHOWN:,} more" if len(jobs) > _SHOWN else ""
+    return " ".join([verb, *jobs[:_SHOWN]]) + more
 
 
 def to_json(one: Answered) -> Mapping[str, Any]:

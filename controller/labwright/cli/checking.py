@@ -9,9 +9,11 @@ from labwright.control.overrides import read_overrides
 from labwright.control.reading import Parsed, reader, refuse_by
 from labwright.control.settings import LAB_FILE, refuse_unsupported
 from labwright.decide.discover import EXPERIMENTS, TaskFile, Tree
+from labwright.decide.document import Document
 from labwright.decide.document import read as read_document
 from labwright.decide.identity import Asked, Evaluation, missing_secrets
 from labwright.decide.parse import parse_lab
+from labwright.decide.provider_types import refuse_unknown
 from labwright.domain.errors import Invalid, Problem, Refused
 from labwright.domain.lab import Lab
 from labwright.domain.secrets import secret_names
@@ -65,16 +67,26 @@ def _lab(repo: Any, snapshot: Snapshot) -> tuple[Lab | None, list[Problem]]:
         return None, list(error.problems)
     except Refused as error:
         return None, [Problem(LAB_FILE, 1, 1, error.message, error.hint)]
+    document = read_document(data, LAB_FILE)
+    problems = list(_unknown_types(document, lab))
     try:
         refuse_unsupported(lab)
     except Refused as error:
-        document = read_document(data, LAB_FILE)
         names, _, rest = error.message.partition(":")
-        return lab, [
+        problems += [
             document.problem(tuple(name.split(".")), f"`{name}`:{rest}", error.hint, key=True)
             for name in names.split(", ")
         ]
-    return lab, []
+    return lab, problems
+
+
+def _unknown_types(document: Document, lab: Lab) -> Iterator[Problem]:
+    for name, provider in lab.providers.items():
+        try:
+            refuse_unknown(provider.type)
+        except Refused as error:
+            where = ("providers", name, "type")
+            yield document.problem(where, f"`{'.'.join(where)}`: {error.message}", error.hint)
 
 
 def _templates(repo: Any, snapshot: Snapshot) -> tuple[Mapping[str, str], Sequence[Problem]]:

@@ -8,6 +8,7 @@ from labwright.cli.finding import FAIL, OK, WARN, Finding, told
 from labwright.control.intake import watched
 from labwright.control.overrides import read_overrides
 from labwright.control.secrets import resolve
+from labwright.decide.provider_types import refuse_unknown
 from labwright.domain.errors import Invalid, LabError
 from labwright.domain.lab import Lab
 from labwright.settings import Place
@@ -93,6 +94,10 @@ def _secrets(lab: Lab) -> Iterator[Finding]:
 def _provider(name: str, lab: Lab, provider: "Provider | None") -> Finding:
     kind = lab.providers[name].type
     what = f"provider {name}"
+    try:
+        refuse_unknown(kind)
+    except LabError as error:
+        return told(what, error)
     if provider is None:
         return Finding(
             what, WARN, f"type {kind} is not available in this version", "its tasks are refused, not run elsewhere"

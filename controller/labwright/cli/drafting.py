@@ -38,6 +38,7 @@ class Desk:
     tree: Tree
     settings: Snapshot  # what lab.yaml was read from
     branch: str  # as the part of which the commit is planned
+    unwatched: str = ""  # the branch that was meant, where the lab does not watch it
 
     def ask(self, tree: Tree, names: Collection[str]) -> Mapping[str, Asked]:
         asking = reader(self.repo, self.parsed, refuse_by(self.providers))
@@ -52,6 +53,7 @@ class Draft:
     before: Snapshot | None  # what the change is seen against
     first_sight: bool
     reruns: Sequence[Act] = ()  # by a commit's trailer, carried out after the plan
+    unwatched: str = ""  # as Desk's
 
 
 class _Cache:
@@ -79,10 +81,11 @@ def desk(work: Place, commit: str, branch: str | None = None, ledger: Ledger | N
         here = branch or current_branch(work.repo) or default
         settings = tree.snapshot if here == default else _tip(work, repo, default) or tree.snapshot
         lab = lab_of(repo, settings)
-        if branch is None and not watched({here: commit}, lab.watch.branches):
+        unwatched = "" if watched({here: commit}, lab.watch.branches) else here
+        if branch is None and unwatched:
             here = default if watched({default: commit}, lab.watch.branches) else lab.watch.branches[0]
         with judges(work, repo, lab) as providers:
-            yield Desk(work, repo, lab, parsed, providers, tree, settings, here)
+            yield Desk(work, repo, lab, parsed, providers, tree, settings, here, unwatched)
 
 
 def _tip(work: Place, repo: Repo, branch: str) -> Snapshot | None:
@@ -120,7 +123,8 @@ def draft_by_ledger(at: Desk, ledger: Ledger, *, launch_existing: bool = False) 
     made = _plan(at, at.tree, asked, gone, known, first_sight=first_sight)
     reruns = _reruns(at, planned) if planned and before else ()
     known_acts = {act.id for act in ledger.acts(pending=False)} if reruns else set()
-    return Draft(at.tree, made, asked, before, first_sight, [act for act in reruns if act.id not in known_acts])
+    fresh = [act for act in reruns if act.id not in known_acts]
+    return Draft(at.tree, made, asked, before, first_sight, fresh, at.unwatched)
 
 
 def draft_by_base(at: Desk, base: str | None, *, launch_existing: bool = False) -> Draft:
@@ -140,7 +144,7 @@ def draft_by_base(at: Desk, base: str | None, *, launch_existing: bool = False) 
         wants = [want for group in seen.wants.values() for want in group]
     first_sight = before is None and not launch_existing
     made = _plan(at, at.tree, asked, gone, Known(jobs, wants), first_sight=first_sight)
-    return Draft(at.tree, made, asked, before, first_sight, _reruns(at, base) if base else ())
+    return Draft(at.tree, made, asked, before, first_sight, _reruns(at, base) if base else (), at.unwatched)
 
 
 def _plan(

@@ -127,10 +127,23 @@ def _kept(look: Look, job: str, path: Path) -> bytes:
 
 
 def _once(look: Look, job: str, path: Path, screen: Screen, tail: int | None) -> None:
-    data = _last(_kept(look, job, path), tail)
-    if not data:
-        note(f"{job} printed nothing" if look.ledger else f"no log of {job} is kept here: it lies with the controller")
+    kept = _kept(look, job, path)
+    data = _last(kept, tail)
+    if not kept:
+        note(_why_empty(look, job))
     screen.write(data if data.endswith(b"\n") or not data else data + b"\n")
+
+
+def _why_empty(look: Look, job: str) -> str:
+    if look.ledger is None:
+        return f"no log of {job} is kept here: it lies with the controller"
+    if any(attempt.started for attempt in look.ledger.attempts([JobId(job)])):
+        return f"{job} printed nothing"
+    found = next(iter(look.ledger.jobs(ids=[job])), None)
+    if found is None:
+        return f"no log of {job} is kept here"
+    never = "never started" if found.state in FINAL else "has not started yet"
+    return f"{job} {never}: it is {found.state}" + (f" ({found.reason})" if found.reason else "")
 
 
 def _last(data: bytes, lines: int | None) -> bytes:
@@ -140,8 +153,12 @@ def _last(data: bytes, lines: int | None) -> bytes:
 
 
 def _follow(look: Look, job: str, number: int, only: bool, screen: Screen, tail: int | None) -> None:
+    silent = True
     for data in follow(look, job, number, only=only, tail=tail):
         screen.write(data)
+        silent = silent and not data
+    if silent and not _kept(look, job, look.place.logs / job / f"{number}.txt"):
+        note(_why_empty(look, job))
 
 
 def follow(look: Look, job: str, number: int, *, only: bool = False, tail: int | None = None) -> Iterator[bytes]:

@@ -3,10 +3,11 @@
 import sys
 from collections.abc import Iterable
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
+from labwright import __version__
 from labwright.cli.shell import command
 
 COMMANDS = (  # in the order of `lab --help`; each is the function of its own name in labwright/cli/<name>.py
@@ -49,7 +50,17 @@ def program(names: Iterable[str] = COMMANDS) -> typer.Typer:
     return made
 
 
-def _root() -> None:
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"labwright {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which this is")
+    ] = False,
+) -> None:
     """Push a commit, get a result."""
 
 

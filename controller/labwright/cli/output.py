@@ -11,6 +11,7 @@ from typing import IO, Any, TextIO
 
 import pyarrow as pa
 
+from labwright.cli.asjson import escaped
 from labwright.domain.errors import Refused
 from labwright.ports.records import Answer
 
@@ -20,6 +21,7 @@ _SHOWN = {c: f"\\x{c:02x}" for c in (*range(32), 127, *range(128, 160))} | {9: "
 _SHOWN |= {
     c: f"\\u{c:04x}" for c in (0x61C, *range(0x200B, 0x2010), *range(0x2028, 0x202F), *range(0x2060, 0x2070), 0xFEFF)
 }
+_STEERING = {c: shown for c, shown in _SHOWN.items() if c not in (9, 10)}  # a cell may have more than one line
 
 
 def write_answer(answer: Answer, format: str, out: TextIO, notes: TextIO | None = None) -> int:
@@ -80,7 +82,7 @@ def _is_json(field: Any) -> bool:
 
 
 def _csv(answer: Answer, out: TextIO) -> int:
-    writer = csv.writer(_UnixLines(out))
+    writer = csv.writer(_UnixLines(out, terminal=out.isatty()))
     writer.writerow([_unformulated(name) for name in answer.schema.names])
     rows = 0
     for row in _rows(answer):
@@ -92,11 +94,12 @@ def _csv(answer: Answer, out: TextIO) -> int:
 class _UnixLines:
     """Lines end in LF, and yet a CR in a cell is quoted, which csv does only where CR ends its lines."""
 
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
+    def __init__(self, out: TextIO, *, terminal: bool) -> None:
+        self._out, self._terminal = out, terminal
 
     def write(self, line: str) -> int:
-        return self._out.write(line.removesuffix("\r\n") + "\n")
+        line = line.removesuffix("\r\n")
+        return self._out.write((line.translate(_STEERING) if self._terminal else line) + "\n")
 
 
 def _cell(value: Any) -> Any:
@@ -117,10 +120,12 @@ def _unformulated(text: str) -> str:
 
 def _json(answer: Answer, out: TextIO) -> int:
     names, embedded = answer.schema.names, [_is_json(field) for field in answer.schema]
+    shown = escaped if out.isatty() else str
     rows, start = 0, "[\n"
     for row in _rows(answer):
         cells = (_parsed(value) if inner else plain(value) for value, inner in zip(row, embedded, strict=True))
-        out.write(start + json.dumps(dict(zip(names, cells, strict=True)), ensure_ascii=False, allow_nan=False))
+        line = json.dumps(dict(zip(names, cells, strict=True)), ensure_ascii=False, allow_nan=False)
+        out.write(start + shown(line))
         rows, start = rows + 1, ",\n"
     out.write("[]\n" if not rows else "\n]\n")
     return rows

@@ -18,6 +18,7 @@ def to_json(made: Draft, against: str) -> Mapping[str, Any]:
         "commit": plan.commit,
         "branch": plan.branch,
         "against": against,
+        "unwatched": made.unwatched or None,
         "first_sight": made.first_sight,
         "digest": plan.digest,
         "held": plan.held,
@@ -86,6 +87,9 @@ def _some(names: Sequence[str]) -> str:
 
 def say_more(made: Draft, against: str) -> Iterator[str]:
     plan = made.plan
+    if made.unwatched:
+        then = f"this is what it would do on {plan.branch}" if made.unwatched != plan.branch else "nothing of it is run"
+        yield f"branch {made.unwatched} is not watched (watch.branches in lab.yaml): {then}"
     yield from (f"invalid: {problem}" for problem in plan.invalid)
     if plan.baseline and made.first_sight:
         yield (

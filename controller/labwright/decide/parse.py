@@ -17,6 +17,7 @@ from labwright.domain.task import Task
 
 M = TypeVar("M", bound=BaseModel)
 
+_MEANT = {"gpu": "accelerators", "gpus": "accelerators", "num_gpus": "accelerators"}  # other tools' names for a key
 _MAPPING = "must be a mapping of keys to values"
 _WORDS = {
     "model_type": _MAPPING,
@@ -133,11 +134,13 @@ def _dotted(path: Path) -> str:
 
 def _suggestion(model: type[BaseModel], loc: Path) -> str:
     """The key that was meant: one spelt alike, or the same one a level below."""
-    models, wrong = [model], str(loc[-1])
+    models, wrong = [model], _MEANT.get(str(loc[-1]).lower(), str(loc[-1]))
     for part in loc[:-1]:
         inner = [found for m in models for name, found in _inner(m) if name == part]
         models = inner or models
     keys = {field.alias or name: name for m in models for name, field in m.model_fields.items()}
+    if wrong in keys and wrong != loc[-1]:
+        return f"did you mean `{wrong}`?"
     for name, inner_model in (pair for m in models for pair in _inner(m)):
         if any(wrong in (key, field.alias) for key, field in inner_model.model_fields.items()):
             return f"did you mean `{name}.{wrong}`?"

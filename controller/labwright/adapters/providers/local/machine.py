@@ -70,13 +70,26 @@ def refuse(task: Task, has: Capacity, name: str) -> Iterator[str]:
 
 
 def _sizes(asked: Resources, has: Capacity, name: str) -> Iterator[str]:
-    for field, wants, there, unit in (
-        ("cpus", asked.cpus, has.cpus, "CPUs"),
-        ("memory", asked.memory_gb, has.memory_gb, "GB of memory"),
-        ("disk_space", asked.disk_gb, has.disk_gb, "GB of disk"),
+    for field, wants, there, shown, kind in (
+        ("cpus", asked.cpus, has.cpus, _cpus, ""),
+        ("memory", asked.memory_gb, has.memory_gb, _size, " of memory"),
+        ("disk_space", asked.disk_gb, has.disk_gb, _size, " of disk"),
     ):
         if wants is not None and there is not None and wants > there:
-            yield f"resources.{field}: {wants:g} asked and {name} has {there:.4g} {unit}; ask for less or use another provider"
+            yield (
+                f"resources.{field}: {shown(wants)} asked and {name} has {shown(there)}{kind}; "
+                "ask for less or use another provider"
+            )
+
+
+def _cpus(count: float) -> str:
+    return f"{count:g} CPU" + ("" if count == 1 else "s")
+
+
+def _size(gb: float) -> str:
+    """In GB, and in the unit that somebody may have written instead: `10240 GB (10 TB)`, `0.5 GB (512 MB)`."""
+    other = f" ({gb / 1024:.4g} TB)" if gb >= 1024 else f" ({gb * 1024:.4g} MB)" if gb < 1 else ""
+    return (f"{gb:.4g}" if gb < 1000 else f"{gb:.0f}") + f" GB{other}"
 
 
 def _accelerators(asked: Resources, has: Capacity, name: str) -> Iterator[str]:
