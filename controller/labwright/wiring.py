@@ -20,11 +20,14 @@ if TYPE_CHECKING:
     from labwright.control.loop import Controller
     from labwright.control.world import Options, World
     from labwright.domain.lab import Lab
+    from labwright.domain.slurm import Account, SlurmProvider
+    from labwright.ports.artifacts import ArtifactStore
     from labwright.ports.clock import Clock
     from labwright.ports.ledger import Lease, Ledger
     from labwright.ports.provider import Provider, Submission
     from labwright.ports.records import Records
     from labwright.ports.repo import Repo, ResultsBranch
+    from labwright.ports.transport import Transport
 
 RESULTS_BRANCH = "lab-results"
 
@@ -95,6 +98,13 @@ def open_records(place: Place | None, *, read_only: bool = False) -> Records:
             if time.monotonic() >= until:
                 raise
         time.sleep(0.05)
+
+
+def open_artifacts(place: Place) -> ArtifactStore:
+    """What the controller keeps of artifacts. Looking makes no folder."""
+    from labwright.adapters.artifacts.folder import FolderArtifacts
+
+    return FolderArtifacts(place.artifacts)
 
 
 def open_lease(place: Place) -> Lease:
@@ -169,16 +179,44 @@ def shipped_templates() -> Mapping[str, str]:
 
 
 def make_provider(
-    place: Place, repo: Repo, clock: Clock, name: str, settings: Any, templates: Mapping[str, str] | None = None
+    place: Place, repo: Repo, clock: Clock, name: str, lab: Lab, templates: Mapping[str, str] | None = None
 ) -> Provider | None:
     """`templates` are the lab repository's own, by name. None for a type that this version does not have: tasks that name it are
     refused with its name."""
-    from labwright.adapters.providers.local import LocalProvider as Local
     from labwright.domain.lab import LocalProvider
+    from labwright.domain.slurm import SlurmProvider
 
-    if not isinstance(settings, LocalProvider):
-        return None
-    return Local(name, place.spool(name), settings, repo.read, clock, sdk=sdk_folder(), lab_templates=templates)
+    settings = lab.providers.get(name)
+    if isinstance(settings, LocalProvider):
+        from labwright.adapters.providers.local import LocalProvider as Local
+
+        return Local(name, place.spool(name), settings, repo.read, clock, sdk=sdk_folder(), lab_templates=templates)
+    if isinstance(settings, SlurmProvider):
+        from labwright.adapters.providers.slurm import Ours
+        from labwright.adapters.providers.slurm import SlurmProvider as Slurm
+
+        ours = Ours(place.spool(name), lab.name, place.repo, sdk_folder(), templates or {})
+        return Slurm(name, settings, ours, repo.read, clock, lambda account: open_transport(settings, account))
+    return None
+
+
+def open_transport(settings: SlurmProvider, account: Account | None = None) -> Transport:
+    """The way to a cluster's login node, as its provider's user or as one of `users`. Nothing is sent before the first call."""
+    from labwright.adapters.transports.fabric import FabricTransport
+    from labwright.adapters.transports.local import LocalTransport
+    from labwright.adapters.transports.login import Login
+    from labwright.adapters.transports.openssh import OpenSshTransport
+
+    if settings.host is None:
+        return LocalTransport()
+    login = Login(
+        settings.host,
+        user=(account.user if account else settings.user) or "",
+        port=settings.port or 0,
+        key_file=(account and account.ssh_key) or settings.ssh_key or "",
+        host_key=settings.host_key or "",
+    )
+    return OpenSshTransport(login) if settings.transport == "openssh" else FabricTransport(login)
 
 
 @contextmanager
@@ -190,7 +228,7 @@ def judges(
     above = next(folder for folder in (place.state, *place.state.parents) if folder.is_dir())
     with tempfile.TemporaryDirectory(prefix=".lab-", dir=above if os.access(above, os.W_OK) else None) as folder:
         there, clock = Place(place.repo, Path(folder)), open_clock()
-        made = {name: make_provider(there, repo, clock, name, of, templates) for name, of in lab.providers.items()}
+        made = {name: make_provider(there, repo, clock, name, lab, templates) for name in lab.providers}
         yield {name: provider for name, provider in made.items() if provider is not None}
 
 
@@ -248,6 +286,8 @@ class Site:
 
     def close(self) -> None:
         self.controller.close()
+        for provider in self.world.providers.values():
+            provider.close()
         for thing in self.closing:
             thing.close()
         self.world.records.close()
@@ -261,6 +301,7 @@ def open_site(place: Place, options: Options) -> Site:
     from labwright.adapters.records.from_results import metrics_parquet
     from labwright.adapters.repos.watch import watch, watch_folder
     from labwright.control.book import Book
+    from labwright.control.keep import Keeper
     from labwright.control.loop import Controller
     from labwright.control.outbox import Outbox
     from labwright.control.pages import RecordPages
@@ -275,8 +316,8 @@ def open_site(place: Place, options: Options) -> Site:
     closing: list[Any] = []
     watching: set[str] = set()
 
-    def provide(name: str, settings: Any, templates: Mapping[str, str]) -> Provider | None:
-        provider = make_provider(place, repo, clock, name, settings, templates)
+    def provide(name: str, lab: Lab, templates: Mapping[str, str]) -> Provider | None:
+        provider = make_provider(place, repo, clock, name, lab, templates)
         ended = place.spool(name) / "ended"
         if provider is None or name in watching:  # the same folder for all that are made of one name
             return provider
@@ -298,7 +339,8 @@ def open_site(place: Place, options: Options) -> Site:
     )
     if not is_url(place.repo) and (watcher := watch(place.repo, lambda: world.rouse(pushed=True))):
         closing.append(watcher)
-    controller = Controller(world, Outbox(place.outbox), metrics_parquet, RecordPages(records))
+    keeper = Keeper(world, open_artifacts(place), place.state / "incoming")
+    controller = Controller(world, Outbox(place.outbox), metrics_parquet, RecordPages(records), keeper)
     closing += _serve(place, controller)
     return Site(place, world, controller, lease, closing)
 

@@ -11,6 +11,7 @@ import structlog
 from labwright.adapters.records.duckdb.records import DuckDbRecords
 from labwright.adapters.records.from_results import metrics_parquet
 from labwright.control.book import Book
+from labwright.control.keep import Keeper
 from labwright.control.loop import Controller
 from labwright.control.outbox import Outbox
 from labwright.control.world import Options, World
@@ -20,6 +21,7 @@ from labwright.domain.lifecycle import State
 from labwright.ports.provider import Capacity, Features
 from labwright.testing.clock import FakeClock
 from labwright.testing.fake_provider import FakeProvider, Story
+from labwright.testing.memory_artifacts import MemoryArtifacts
 from labwright.testing.memory_ledger import MemoryLedger
 from labwright.testing.memory_repo import MemoryRepo
 from labwright.testing.memory_results import MemoryResults
@@ -64,6 +66,7 @@ class Bench:
     ) -> None:
         self.folder, self.clock, self.repo = folder, FakeClock(), MemoryRepo()
         self.ledger, self.results, self.records = FrailLedger(), MemoryResults(), DuckDbRecords(None)
+        self.store = MemoryArtifacts()
         self.capacity = Capacity(cpus=cpus, memory_gb=64)
         self.provider = FakeProvider(
             self.clock,
@@ -93,14 +96,15 @@ class Bench:
             shipped={"local/run.sh.j2": "{{ token }} {{ work }}", "local/environment.sh.j2": "{{ uv }}"},
             log=structlog.wrap_logger(None, processors=[self._log]),
         )
-        self.world.calls.close()
+        self.world.calls._pool.shutdown()
         self.world.calls._pool = AtOnce()  # type: ignore[assignment]
         self.outbox = Outbox(self.folder / "outbox")
+        keeper = Keeper(self.world, self.store, self.folder / "incoming")
         self.controller = Controller(
-            self.world, self.outbox, metrics_parquet, lambda experiments: self.pages(experiments)
+            self.world, self.outbox, metrics_parquet, lambda experiments: self.pages(experiments), keeper
         )
 
-    def _make(self, name: str, settings: Any, templates: Mapping[str, str]) -> Any:
+    def _make(self, name: str, lab: Any, templates: Mapping[str, str]) -> Any:
         self.made.append((name, templates))
         return self.providers.get(name)
 

@@ -145,9 +145,9 @@ def _provider(look: Look, name: str) -> "Provider":
     from labwright.wiring import make_provider, open_clock, open_repo
 
     text = look.ledger.cursor("lab.yaml") if look.ledger else None
-    settings = (Lab.model_validate_json(text) if text else Lab()).providers.get(name)
+    lab = Lab.model_validate_json(text) if text else Lab()
     repo, clock = open_repo(look.place), open_clock()
-    provider = make_provider(look.place, repo, clock, name, settings) if settings else None
+    provider = make_provider(look.place, repo, clock, name, lab)
     if provider is None:
         raise Unavailable(f"lab.yaml has no provider {name} any more", hint="put it back to reach what lies there")
     return provider

@@ -32,9 +32,7 @@ def providers_of(of: Place, at: "Desk") -> Mapping[str, "Provider"]:
     """With their own folders, where their jobs lie."""
     from labwright.wiring import make_provider, open_clock
 
-    made = {
-        name: make_provider(of, at.repo, open_clock(), name, settings) for name, settings in at.lab.providers.items()
-    }
+    made = {name: make_provider(of, at.repo, open_clock(), name, at.lab) for name in at.lab.providers}
     return {name: provider for name, provider in made.items() if provider is not None}
 
 

@@ -76,15 +76,21 @@ class Settings:
         world = self.world
         providers = {}
         for name, settings in lab.providers.items():
-            same = world.lab is not None and world.lab.providers.get(name) == settings and world.templates == templates
-            provider = world.providers.get(name) if same else world.make_provider(name, settings, templates)
+            before = world.lab
+            same = before is not None and before.providers.get(name) == settings and before.name == lab.name
+            same = same and world.templates == templates
+            provider = world.providers.get(name) if same else world.make_provider(name, lab, templates)
             if provider is not None:
                 providers[name] = provider
         gone = {name: p for name, p in world.providers.items() if name not in providers}
         busy = {job.provider for job in world.book.live.values()}
         busy |= {attempt.provider for attempt in world.book.unpublished.values()}
         providers.update({name: p for name, p in gone.items() if name in busy})
+        kept = {id(p) for p in providers.values()}
+        replaced = [p for p in world.providers.values() if id(p) not in kept]
         world.providers = providers
+        for provider in replaced:
+            provider.close()
         if world.lab is None or world.lab.results != lab.results:
             world.results = world.make_results(lab)
         world.lab, world.templates = lab, templates

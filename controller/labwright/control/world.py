@@ -21,8 +21,8 @@ from labwright.ports.provider import Provider
 from labwright.ports.records import Batch, Records
 from labwright.ports.repo import Repo, ResultsBranch
 
-MakeProvider = Callable[[str, Any, Mapping[str, str]], Provider | None]
-"""(name, its settings in lab.yaml, the lab repository's own templates) → the provider; None for a type that this version does
+MakeProvider = Callable[[str, Lab, Mapping[str, str]], Provider | None]
+"""(name, lab.yaml, the lab repository's own templates) → the provider; None for a type that this version does
 not have."""
 MakeResults = Callable[[Lab], ResultsBranch | None]
 

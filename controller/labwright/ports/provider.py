@@ -141,3 +141,7 @@ class Provider(Protocol):
         """Remove what attempts share here (files of commits, sources, environments …) that nothing was started with for so many
         seconds and that no remaining attempt's folder refers to. May run beside any other call."""
         ...
+
+    def close(self) -> None:
+        """Connections are given back; jobs go on."""
+        ...

@@ -18,7 +18,8 @@ class Transport(Protocol):
     """A machine where commands run and files lie. argv, never a shell string; bounded in time and size; many threads at once.
 
     Every call may raise Unavailable (try again) or Refused (somebody must mend the way there). `run` alone raises
-    OutcomeUnknown: the way was lost, the time up or the output too long after it may have begun.
+    OutcomeUnknown: the way was lost, the time up or the output too long after it may have begun. `~` at the start of a path
+    is the home there.
     """
 
     def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 60) -> Ran: ...

@@ -122,6 +122,8 @@ class FakeProvider:
 
     # the port
 
+    def close(self) -> None: ...
+
     def condition(self) -> Condition:
         return Condition()
 

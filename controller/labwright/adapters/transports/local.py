@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from labwright.domain.errors import OutcomeUnknown, Unavailable
+from labwright.domain.errors import OutcomeUnknown, Refused, Unavailable
 from labwright.ports.transport import Ran
 
 
@@ -21,7 +21,9 @@ class LocalTransport:
         self._most = most
 
     def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 60) -> Ran:
-        """A command that is not there answers 127 with the shell's words, as a remote machine would."""
+        """A command that is not there answers 127 and one that a signal ended 128 and its number, as a remote machine would."""
+        if not argv or any("\0" in word for word in argv):
+            raise Refused(f"{argv!r}: a command is one word at least, and no word holds a NUL")
         with tempfile.TemporaryFile() as given:
             given.write(stdin)
             given.seek(0)
@@ -37,7 +39,7 @@ class LocalTransport:
                 return Ran(127, b"", f"{argv[0]}: command not found")
             except PermissionError:
                 return Ran(126, b"", f"{argv[0]}: permission denied")
-            except (OSError, ValueError) as error:
+            except OSError as error:
                 raise Unavailable(f"{argv[0]}: {error}") from error
         with child:
             try:
@@ -46,7 +48,8 @@ class LocalTransport:
                 raise OutcomeUnknown(f"{argv[0]}: {error}") from None
             finally:
                 _end(child)
-        return Ran(child.returncode, out, err.decode(errors="replace"))
+        code = child.returncode
+        return Ran(code if code >= 0 else 128 - code, out, err.decode(errors="replace"))
 
     def _read(self, child: subprocess.Popen[bytes], until: float) -> tuple[bytes, bytes]:
         found: dict[int, bytearray] = {}
@@ -74,7 +77,7 @@ class LocalTransport:
         return out, err
 
     def put(self, data: bytes, path: str, *, mode: int = 0o600) -> None:
-        target = Path(path)
+        target = _expanded(path)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
@@ -91,17 +94,17 @@ class LocalTransport:
 
     def get(self, path: str, *, offset: int = 0, limit: int | None = None) -> bytes:
         try:
-            with Path(path).open("rb") as file:
+            with _expanded(path).open("rb") as file:
                 file.seek(offset)
                 return file.read(-1 if limit is None else limit)
-        except FileNotFoundError:
-            raise
+        except (FileNotFoundError, NotADirectoryError):
+            raise FileNotFoundError(path) from None
         except OSError as error:
             raise Unavailable(f"{path}: {error.strerror}") from error
 
     def list(self, path: str) -> Sequence[str]:
         try:
-            return sorted(entry.name for entry in Path(path).iterdir())
+            return sorted(entry.name for entry in _expanded(path).iterdir())
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
@@ -109,6 +112,11 @@ class LocalTransport:
 
     def close(self) -> None:
         """Nothing is held open."""
+
+
+def _expanded(path: str) -> Path:
+    """`~user` is a name like any other."""
+    return Path(path).expanduser() if path == "~" or path.startswith("~/") else Path(path)
 
 
 class _TooMuch(Exception):

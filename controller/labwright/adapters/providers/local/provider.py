@@ -63,6 +63,8 @@ class LocalProvider:
     def capacity(self) -> Capacity:
         return self._capacity
 
+    def close(self) -> None: ...
+
     def condition(self) -> Condition:
         return Condition()
 
