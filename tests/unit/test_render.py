@@ -115,6 +115,11 @@ def test_every_template_comes_to_an_end(source: str) -> None:
         render(source, GIVEN)
 
 
+def test_a_template_of_very_many_parts_is_not_even_compiled() -> None:
+    with pytest.raises(Refused, match="more than 20,000 parts"):
+        render("{{ text }}" * 20_000, GIVEN)
+
+
 def test_what_templates_are_made_of_is_there() -> None:
     source = """\
 {% set prefix = "--" + "x" %}

@@ -19,6 +19,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 BUDGET = 2 << 20  # characters put out or made, parts of loops evaluated
 MOST_RANGE = 1000
+MOST_NODES = 20_000  # parts of a template: it is compiled in a second or so
 _FILTERS = (
     "abs", "count", "d", "default", "dictsort", "first", "float", "int", "items", "last", "length", "list", "lower", "map",
     "max", "min", "reject", "rejectattr", "select", "selectattr", "sort", "string", "trim", "unique", "upper",
@@ -147,7 +148,9 @@ class Environment(ImmutableSandboxedEnvironment):
 def verify(tree: nodes.Template) -> None:
     """Raises TemplateSyntaxError for what a template may not use."""
     targets = {id(loop.target) for loop in tree.find_all(nodes.For)}  # `k, v` of `for k, v in …`
-    for node in tree.find_all(nodes.Node):
+    for number, node in enumerate(tree.find_all(nodes.Node)):
+        if number >= MOST_NODES:
+            raise TemplateSyntaxError(f"it has more than {MOST_NODES:,} parts", node.lineno)
         if type(node) not in _NODES or (isinstance(node, nodes.For) and node.recursive):
             what = _WORDS.get(type(node), type(node).__name__.lower())
             raise TemplateSyntaxError(f"`{what}` is not available in these templates", node.lineno)
