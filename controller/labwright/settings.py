@@ -47,6 +47,10 @@ class Place:
     def outbox(self) -> Path:
         return self.state / "outbox"
 
+    @property
+    def artifacts(self) -> Path:
+        return self.state / "artifacts"
+
     def spool(self, provider: str) -> Path:
         return self.state / "spool" / provider
 

@@ -127,7 +127,7 @@ def test_stopping_waits_for_what_is_asked_and_asks_for_no_more(bench: Bench, thr
     until(bench, lambda: len(gate.asked) == collect.LANES)
     closing = threading.Thread(target=bench.controller.close)
     closing.start()
-    while not bench.controller.collector.closing:
+    while not bench.world.calls.closing:
         time.sleep(0.001)
     gate.opened.set()
     closing.join(60)

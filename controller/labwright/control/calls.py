@@ -16,6 +16,7 @@ class Calls:
         self, wake: threading.Event, workers: int = 32
     ) -> None:  # so many that a provider that hangs stops no other
         self._wake = wake
+        self.closing = False  # calls that take long look at it
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="call")
         self._flying: dict[str, tuple[Future[Any], Callable[[Any], None], Callable[[Exception], None]]] = {}
         self._ready: dict[str, tuple[Callable[[], Any], Callable[[Any], None], Callable[[Exception], None]]] = {}
@@ -60,4 +61,5 @@ class Calls:
         return len(done)
 
     def close(self) -> None:
+        self.closing = True
         self._pool.shutdown(wait=True, cancel_futures=True)

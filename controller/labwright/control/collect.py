@@ -9,6 +9,7 @@ from functools import partial
 
 from labwright.control.finish import Finished, Finisher
 from labwright.control.harvest import Target
+from labwright.control.keep import Keeper
 from labwright.control.trouble import apart
 from labwright.control.world import World, later
 from labwright.domain.errors import LabError
@@ -37,9 +38,8 @@ class _Place:
 
 
 class Collector:
-    def __init__(self, world: World, finisher: Finisher) -> None:
-        self.world, self.finisher = world, finisher
-        self.closing = False
+    def __init__(self, world: World, finisher: Finisher, keeper: Keeper) -> None:
+        self.world, self.finisher, self.keeper = world, finisher, keeper
         self._since: dict[JobId, tuple[int, datetime]] = {}  # all that were handed over: attempt, and when
         self._places: dict[str, _Place] = {}
         self._answered: deque[tuple[Target, Collected | Exception]] = deque()
@@ -87,7 +87,7 @@ class Collector:
 
     def _lane(self, place: _Place) -> None:
         """One after the other until there is no more, or one fails. Others take from the same list."""
-        while not self.closing:
+        while not self.world.calls.closing:
             try:
                 target = place.todo.popleft()
             except IndexError:
@@ -154,22 +154,21 @@ class Collector:
 
     def _done(self, answer: tuple[Sequence[Finished], dict[JobId, Exception]]) -> None:
         book, (done, culprits) = self.world.book, answer
-        numbers = {target.job.id: target.attempt.n for target, _ in self._batch}
-        self._batch = []
+        batch, self._batch = {target.job.id: (target.attempt.n, left) for target, left in self._batch}, []
         self.world.alarms.clear("results")
-        for job_id in numbers:
+        for job_id in batch:
             self._since.pop(job_id, None)
         for job_id, error in culprits.items():
             self.world.troubles.met(job_id, "collecting", error, self.world.now())
         with book.transaction():
             for written in (job for some in done for job in some.jobs):
-                self._collected(written, numbers[written.id])
+                self._collected(written, *batch[written.id])
 
-    def _collected(self, written: Job, number: int) -> None:
+    def _collected(self, written: Job, number: int, left: Collected) -> None:
         """`written` is the job as its manifest and its rows have it."""
         book = self.world.book
         newest = next(a for a in book.attempts_of(written.id) if a.n == number)
-        book.change_attempt(newest, collected=True, published=False)
+        self.keeper.add(book.change_attempt(newest, collected=True, published=False), left.artifacts)
         now = book.job(written.id)
         if now is not None and now.reason != written.reason:
             book.amend(now, reason=written.reason)

@@ -10,6 +10,7 @@ from labwright.control.contents import Contents
 from labwright.control.finish import Finisher
 from labwright.control.gather import Gatherer
 from labwright.control.intake import Intake
+from labwright.control.keep import Keeper
 from labwright.control.launch import Launcher
 from labwright.control.logs import Logs
 from labwright.control.observe import Observer
@@ -27,7 +28,9 @@ LONGEST_WAIT = 10.0  # seconds after a turn that could not be written
 
 
 class Controller:
-    def __init__(self, world: World, outbox: Outbox, to_parquet: Callable[[Any], bytes], pages: Pages) -> None:
+    def __init__(
+        self, world: World, outbox: Outbox, to_parquet: Callable[[Any], bytes], pages: Pages, keeper: Keeper
+    ) -> None:
         self.world = world
         self.stopping = False
         self._failed = 0  # turns that could not be written, in a row
@@ -36,7 +39,8 @@ class Controller:
         self.acts = Acts(world, self.intake)
         self.launcher = Launcher(world, contents)
         self.observer = Observer(world, contents)
-        self.collector = Collector(world, Finisher(world, outbox, logs, to_parquet))
+        self.keeper = keeper
+        self.collector = Collector(world, Finisher(world, outbox, logs, to_parquet), keeper)
         self.gatherer = Gatherer(world, contents, logs, self.collector)
         self.publisher = Publisher(world, outbox, pages)
 
@@ -76,7 +80,7 @@ class Controller:
         if self.acts.acted:
             self.acts.acted = False
             self.launcher.gates_moved()
-        parts = (self.launcher, self.observer, self.gatherer, self.collector, self.publisher)
+        parts = (self.launcher, self.observer, self.gatherer, self.collector, self.publisher, self.keeper)
         dues += [part.step(now) for part in parts]
         return min((due for due in dues if due is not None), default=None)
 
@@ -115,7 +119,7 @@ class Controller:
             return False
         if book.uncollected or book.dirty or world.notes:
             return False
-        if not self.publisher.idle() and not self.publisher.failing:
+        if not self.keeper.idle() or not (self.publisher.idle() or self.publisher.failing):
             return False
         return all(self._waits_for_a_human(job.reason) for job in book.in_state(State.HELD))
 
@@ -124,5 +128,4 @@ class Controller:
         return reason.partition(":")[0] in {held.value for held in Held}
 
     def close(self) -> None:
-        self.collector.closing = True
         self.world.calls.close()
