@@ -2,7 +2,7 @@
 
 slurm              where it is; takes no lock, so it is for values and for fixtures wider than a test
 cluster            for a test that uses it: others do at the same time, nobody breaks it
-breakable_cluster  for a test that breaks it: nobody else uses it meanwhile
+breakable_cluster  for a test that breaks it: nobody else uses it meanwhile, and every job on it is cancelled afterwards
 """
 
 import os
@@ -44,4 +44,6 @@ def cluster(slurm: Cluster) -> Iterator[Cluster]:
 @pytest.fixture
 def breakable_cluster(slurm: Cluster) -> Iterator[BreakableCluster]:
     with breaking():
-        yield BreakableCluster(**vars(slurm))
+        whole = BreakableCluster(**vars(slurm))
+        yield whole
+        whole.clean()

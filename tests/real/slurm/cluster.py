@@ -48,6 +48,8 @@ class Cluster:
     """slurmrestd for local callers: whoever asks, jobs are `lab`'s."""
     rest_port: int
     """slurmrestd that wants X-SLURM-USER-NAME and X-SLURM-USER-TOKEN (`token`)."""
+    out_of_memory: str
+    """How a job ends that takes more memory than it asked for: OUT_OF_MEMORY, or FAILED where this machine has no cgroups."""
     nodes: tuple[str, ...]
     users: tuple[str, ...]
     user: str = "lab"
@@ -84,6 +86,7 @@ class Cluster:
             known_hosts=facts["known_hosts"],
             rest_socket=Path(facts["rest_socket"]),
             rest_port=facts["rest_port"],
+            out_of_memory=facts["out_of_memory"],
             nodes=tuple(facts["nodes"]),
             users=tuple(facts["users"]),
         )
@@ -151,11 +154,12 @@ class Cluster:
 
     def wait(self, job: str, *states: str, timeout: float = 60) -> set[str]:
         """Until the job, or all tasks of the array, are in one of the states (none given: have ended)."""
-        deadline = time.monotonic() + timeout
-        while not (seen := self.states(job)) or not seen <= set(states or OVER):
-            assert time.monotonic() < deadline, (
-                f"job {job} is {seen or 'unknown'} after {timeout} s, not {states or 'over'}"
-            )
+        wanted, since = set(states or OVER), time.monotonic()
+        deadline = since + timeout
+        while not (seen := self.states(job)) or not seen <= wanted:
+            now = time.monotonic()
+            since = since if seen and seen <= set(OVER) else now  # a job that is requeued looks ended for a moment
+            assert now < min(deadline, since + 5), f"job {job} is {seen or 'unknown'}, not {wanted}"
             time.sleep(0.1)
         return seen
 
@@ -177,7 +181,11 @@ class BreakableCluster(Cluster):
 
     @contextmanager
     def without(self, *daemons: str, signal: str = "TERM") -> Iterator[None]:
-        """slurmctld, slurmdbd, slurmrestd, sshd or a node's name (its slurmd): stopped, or killed where signal is KILL."""
+        """slurmctld, slurmdbd, slurmrestd, sshd or a node's name (its slurmd): stopped, or killed where signal is KILL.
+
+        slurmctld writes its state every five seconds. Killed, it forgets what it was told since: jobs that it accepted, too,
+        and it gives their numbers to others.
+        """
         try:
             for daemon in daemons:
                 _up("stop" if signal == "TERM" else "kill", daemon)
@@ -185,6 +193,10 @@ class BreakableCluster(Cluster):
         finally:
             for daemon in daemons:
                 _up("start", daemon)
+
+    def clean(self) -> None:
+        """Everything runs and no job is left, whatever happened."""
+        _up("clean")
 
     def cut_connections(self) -> None:
         """Every SSH connection ends without a word; new ones are accepted."""
@@ -208,7 +220,6 @@ class BreakableCluster(Cluster):
             _root("scontrol", "update", f"nodename={nodes}", f"state={state}", "reason=test")
             yield
         finally:
-            _root("scontrol", "update", f"nodename={nodes}", "state=resume")
             for node in nodes.split(","):
                 _up("start", node)
 

@@ -63,6 +63,7 @@ configure() {
   CHANGED= # those are read anew at each use, these are not
   write /etc/slurm/slurm.conf 644 < <(slurm_conf)
   write /etc/slurm/gres.conf 644 < <(gres_conf)
+  write /etc/slurm/cgroup.conf 644 < <(cgroup_conf)
   write /etc/slurm/slurmdbd.conf 600 < <(slurmdbd_conf)
   write "$STATE/sshd_config" 644 < <(sshd_conf)
   if [ -n "$CHANGED" ] && [ -n "$(members)" ]; then
@@ -79,6 +80,26 @@ node_lines() {
     echo "NodeName=${NODES[i]} NodeAddr=127.0.1.$((i + 1)) Port=$((NODE_PORT + i + 1)) CPUs=64 RealMemory=16000 Gres=gpu:h100:$GPUS State=UNKNOWN"
   done
 }
+
+# cgroups, version 1, which Slurm 22.05 can use without systemd
+have_cgroups() {
+  local controller folder
+  for controller in memory freezer; do
+    folder=/sys/fs/cgroup/$controller/labwright-slurm-try
+    grep -q " /sys/fs/cgroup/$controller cgroup " /proc/mounts && mkdir -p "$folder" 2>/dev/null && rmdir "$folder" || return
+  done
+}
+
+# With them the kernel ends a job that takes too much: OUT_OF_MEMORY. Else Slurm itself does, at its next look: FAILED.
+memory_limits() {
+  if have_cgroups; then
+    printf '%s\n' ProctrackType=proctrack/cgroup TaskPlugin=task/cgroup
+  else
+    printf '%s\n' ProctrackType=proctrack/linuxproc TaskPlugin=task/none JobAcctGatherParams=OverMemoryKill
+  fi
+}
+
+cgroup_conf() { printf '%s\n' CgroupPlugin=cgroup/v1 CgroupMountpoint=/sys/fs/cgroup ConstrainRAMSpace=yes; }
 
 slurm_conf() {
   cat <<E
@@ -104,12 +125,10 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 DefMemPerCPU=64
 GresTypes=gpu
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
 MpiDefault=none
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=2
-JobAcctGatherParams=OverMemoryKill
+$(memory_limits)
 
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
@@ -122,10 +141,10 @@ MinJobAge=600
 SchedulerParameters=sched_min_interval=100000,sched_interval=2,bf_interval=2,max_rpc_cnt=150
 KillWait=5
 InactiveLimit=0
-ReturnToService=2
+ReturnToService=1
 SlurmctldTimeout=30
 SlurmdTimeout=15
-MessageTimeout=30
+MessageTimeout=10
 
 AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=127.0.0.1
@@ -211,6 +230,7 @@ describe() {
   "host": "127.0.0.1",
   "ssh_port": $SSH_PORT,
   "rest_port": $REST_PORT,
+  "out_of_memory": "$(have_cgroups && echo OUT_OF_MEMORY || echo FAILED)",
   "rest_socket": "$STATE/rest/socket",
   "known_hosts": "$(cat "$STATE/known_hosts")",
   "nodes": [$(printf '"%s",' "${NODES[@]}" | sed 's/,$//')],

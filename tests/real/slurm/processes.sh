@@ -13,11 +13,13 @@ inside() {
     mount --bind "$state/hosts" /etc/hosts
     [ ! -d "$state/tmp/$host" ] || mount --bind "$state/tmp/$host" /tmp
     echo $$ >"$state/run/$name.pid"
+    cd /
     exec "$@"' sh "$STATE" "$@"
 }
 
 is_ours() { grep -qsF " $STATE/inside " "/proc/$1/mountinfo"; }
 members() { grep -lsF " $STATE/inside " /proc/[0-9]*/mountinfo | cut -d/ -f3; }
+steps() { local pid; for pid in $(members); do [ "$(cat "/proc/$pid/comm" 2>/dev/null)" != slurmstepd ] || echo "$pid"; done; }
 program_of() { case $1 in node*) echo slurmd ;; *) echo "${1%-jwt}" ;; esac; }
 
 pid_of() { cat "$STATE/run/$1.pid" 2>/dev/null; }
@@ -60,7 +62,7 @@ ready() {
   slurmrestd) [ -S "$STATE/rest/socket" ] ;;
   slurmrestd-jwt) listening "$REST_PORT" ;;
   # slurmctld takes a while to notice that a node is gone: the node must answer, too
-  node*) listening $((NODE_PORT + ${1#node})) && [[ $(sinfo -h -n "$1" -p main -o %T) =~ ^(idle|mixed|allocated|completing|planned)[-+]?$ ]] ;;
+  node*) listening $((NODE_PORT + ${1#node})) && [[ $(state_of_node "$1") =~ ^(idle|mixed|allocated|completing|planned)[-+]?$ ]] ;;
   esac >/dev/null 2>&1
 }
 
@@ -72,17 +74,25 @@ launch() {
   (inside "$host" "$1" "${COMMAND[@]}") </dev/null >"$STATE/log/$1.out" 2>&1 &
 }
 
-# Patient: other work may have the machine
+# Patient, since other work may have the machine; but a daemon that ended says why at once
 await() {
-  local deadline=$((SECONDS + 90))
+  local began=$SECONDS
   until ready "$1"; do
-    [ $SECONDS -lt $deadline ] || { tail -n 5 "$STATE/log/$1.out" >&2; die 1 "$1 is not ready after 90 s: see $STATE/log"; }
+    if [ $((SECONDS - began)) -ge 90 ] || { [ $((SECONDS - began)) -ge 3 ] && ! running "$1"; }; then
+      tail -n 5 "$STATE/log/$1.out" >&2
+      die 1 "$1 $(running "$1" && echo "is not ready after 90 s" || echo ended): see $STATE/log"
+    fi
     sleep 0.1
   done
 }
 
+state_of_node() { sinfo -h -n "$1" -p main -o %T 2>/dev/null; }
+
 start() {
   running "$1" || launch "$1"
+  if [[ $1 == node* && $(state_of_node "$1") =~ ^(drain|down) ]]; then
+    scontrol update nodename="$1" state=resume 2>/dev/null || true # unless it came back by itself meanwhile
+  fi
   await "$1"
 }
 
@@ -110,10 +120,21 @@ cut_connections() {
 
 cancel_jobs() { timeout 20 squeue -h -t all -o %A 2>/dev/null | sort -u | timeout 20 xargs -r scancel -Q 2>/dev/null || true; }
 
+# Steps that slurmctld has forgotten, since it was killed before it wrote its state, are nobody's to end but ours
+cancel_jobs_and_wait() {
+  local began=$SECONDS pid
+  cancel_jobs
+  while [ -n "$(steps)" ]; do
+    [ $((SECONDS - began)) -lt 12 ] || for pid in $(steps); do kill -KILL "$pid" 2>/dev/null || true; done
+    sleep 0.1
+  done
+}
+
 stop_everything() {
   local name pid
   ! running slurmctld || cancel_jobs
   for name in slurmrestd slurmrestd-jwt slurmctld "${NODES[@]}" slurmdbd mariadbd munged sshd; do stop TERM "$name"; done
   for pid in $(members); do kill -KILL "$pid" 2>/dev/null || true; done # jobs, their steps, sessions
   [ ! -d "$STATE/run" ] || rm -f "$STATE/run"/*
+  find /sys/fs/cgroup/{memory,freezer}/slurm_node[1-4] -depth -type d -exec rmdir {} + 2>/dev/null || true
 }
