@@ -27,7 +27,7 @@ def ending_of(seen: Seen, attempt: Attempt, limit_s: float | None = None) -> End
         exit_code=seen.exit_code,
         signal=seen.signal,
         node=seen.node or attempt.node,
-        detail=seen.detail or attempt.detail,
+        detail=seen.detail,
     )
     return Ending(done, _reason(done, limit_s))
 

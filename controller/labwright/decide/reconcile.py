@@ -79,7 +79,7 @@ def _alive(job: Job, attempt: Attempt, seen: Seen, now: datetime) -> Decision:
         started=attempt.started or seen.started or (now if level >= 1 else None),
         running=attempt.running or seen.running or (now if level >= 2 else None),
         node=seen.node or attempt.node,
-        detail=seen.detail or attempt.detail,
+        detail=seen.detail,  # what it waited for is over with the wait
     )
     changed = fresh if fresh != attempt else None
     if stopping(job):

@@ -143,7 +143,15 @@ def _seen(record: dict[str, Any]) -> Seen:
         running=_time(record.get("running")),
         ended=_time(record.get("ended")),
         node=_word(record.get("node")),
+        detail=_again(record.get("restarts")),
     )
+
+
+def _again(restarts: Any) -> str:
+    """A scheduler may begin an attempt anew, on the same checkpoints."""
+    if type(restarts) is not int or restarts not in _INT32 or restarts < 1:
+        return ""
+    return "begun again by its scheduler " + ("once" if restarts == 1 else f"{restarts} times")
 
 
 def _word(value: Any) -> str:
