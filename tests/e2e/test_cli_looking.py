@@ -163,6 +163,8 @@ def test_artifacts_are_listed_with_their_sizes_and_hashes(lab: LookingLab) -> No
     found = {row["path"]: row for row in answer(lab, "artifacts", "alpha/train")["artifacts"]}
     assert found["model.txt"]["size"] == len("weights\n")
     assert len(found["model.txt"]["sha256"]) == 64
+    assert [row["where"] for row in found.values()] == [["store", "local"]] * 2
+    assert "store, local" in lab.lab("artifacts", "alpha/train").out
     assert lab.lab("artifacts", "alpha/bad").code == 0
 
 
@@ -184,9 +186,26 @@ def test_pull_takes_files_folders_and_globs(lab: LookingLab, tmp_path: Path) -> 
     assert lab.lab("pull", "alpha/train", "nope", "-o", str(tmp_path / "c")).code == 3
 
 
+def test_pull_takes_from_the_store_what_its_provider_lost(own: LookingLab, tmp_path: Path) -> None:
+    shutil.rmtree(own.folder / "spool" / "local" / "jobs")
+    assert answer(own, "pull", "alpha/train", "-o", str(tmp_path / "out"))["copied"] == 2
+    assert (tmp_path / "out" / "model.txt").read_text() == "weights\n"
+
+
+def test_pull_takes_from_its_provider_what_is_damaged_in_the_store(own: LookingLab, tmp_path: Path) -> None:
+    (sha256,) = (a["sha256"] for a in answer(own, "artifacts", "alpha/train")["artifacts"] if a["path"] == "model.txt")
+    kept = own.folder / "artifacts" / sha256[:2] / sha256[2:]
+    kept.chmod(0o600)
+    kept.write_text("poison\n")
+    ran = own.lab("pull", "alpha/train", "model.txt", "-o", str(tmp_path / "out"))
+    assert (ran.code, (tmp_path / "out" / "model.txt").read_text()) == (0, "weights\n")
+    assert "damaged" in ran.err
+
+
 def test_pull_refuses_bytes_that_are_not_the_jobs(own: LookingLab, tmp_path: Path) -> None:
     (found,) = own.folder.glob("spool/local/jobs/*/artifacts/model.txt")
     found.write_text("poison\n")
+    shutil.rmtree(own.folder / "artifacts")
     ran = own.lab("pull", "alpha/train", "model.txt", "-o", str(tmp_path / "out"))
     assert ran.code == 3
     assert "SHA-256" in ran.err

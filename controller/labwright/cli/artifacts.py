@@ -22,10 +22,13 @@ def artifacts(
 ) -> None:
     """List a job's artifacts; `lab pull` copies them."""
     from labwright.cli.names import one
+    from labwright.cli.whereabouts import Whereabouts
 
     with looking(repo) as look:
         named = one(look, job)
         found = artifacts_of(look, named.job)
+        places = Whereabouts(look, named.job).places(found)
+        found = [{**row, "where": where} for row, where in zip(found, places, strict=True)]
     if as_json:
         print_json({"job": named.job, "task": named.task, "artifacts": found})
         return
@@ -51,9 +54,10 @@ def _print(found: list[Row], of: str) -> None:
     if not found:
         say(f"{of} left no artifacts", err=True)
         return
-    made = table(["path", "kind", "size", "sha256"], right=["size"], whole=[])
+    made = table(["path", "kind", "size", "sha256", "where"], right=["size"], whole=[])
     for row in found:
-        made.add_row(cell(row["path"]), cell(row["kind"]), size(row["size"]), cell((row["sha256"] or "")[:16], "dim"))
+        sha256, where = cell((row["sha256"] or "")[:16], "dim"), cell(", ".join(row["where"]) or "–", "dim")
+        made.add_row(cell(row["path"]), cell(row["kind"]), size(row["size"]), sha256, where)
     console().print(made)
     total = sum(row["size"] or 0 for row in found)
     say(f"{several(len(found), 'file')}, {size(total)}", err=True)

@@ -3,22 +3,20 @@
 import hashlib
 import os
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from labwright.cli import completion
 from labwright.cli.asjson import print_json
-from labwright.cli.look import Look, Row, looking
+from labwright.cli.look import Row, looking
 from labwright.cli.shell import JsonOption, RepoOption
-from labwright.domain.errors import Refused, Unavailable
+from labwright.domain.errors import Refused
 
-if TYPE_CHECKING:
-    from labwright.ports.provider import Provider
-
-Fetch = Callable[[str, Path], None]
+Fetch = Callable[[Row, Path], None]
 
 
 def pull(
@@ -39,6 +37,7 @@ def pull(
     """Copy a job's artifacts and verify their SHA-256. Nothing is overwritten without --force."""
     from labwright.cli.artifacts import artifacts_of
     from labwright.cli.names import one
+    from labwright.cli.whereabouts import Whereabouts
 
     with looking(repo, need_state=True) as look:
         named = one(look, job)
@@ -46,7 +45,8 @@ def pull(
         chosen = _chosen(artifacts_of(look, named.job), paths or [], named.job)
         todo = [row for row in chosen if not _there(row, _target(folder, row["path"]), force)]
         if todo:
-            _copy(todo, folder, _fetcher(look, named.job))
+            with closing(Whereabouts(look, named.job)) as whereabouts:
+                _copy(todo, folder, whereabouts.fetch)
     if as_json:
         print_json(
             {
@@ -114,7 +114,7 @@ def _copy(todo: Sequence[Row], folder: Path, fetch: Fetch) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             draft = target.with_name(f".{target.name}.{os.getpid()}.part")
             try:
-                fetch(row["path"], draft)
+                fetch(row, draft)
                 with draft.open("rb") as file:
                     found = hashlib.file_digest(file, "sha256").hexdigest()
                 if found != row["sha256"]:
@@ -126,28 +126,3 @@ def _copy(todo: Sequence[Row], folder: Path, fetch: Fetch) -> None:
             finally:
                 draft.unlink(missing_ok=True)
             tick(row["path"], row["size"] or 0)
-
-
-def _fetcher(look: Look, job: str) -> Fetch:
-    """From the last attempt of a job at its provider."""
-    from labwright.domain.ids import JobId
-
-    attempts = [a for a in (look.ledger.attempts([JobId(job)]) if look.ledger else ()) if a.handle is not None]
-    handle = attempts[-1].handle if attempts else None
-    if handle is None:
-        raise Refused(f"it is not known where the artifacts of {job} lie", hint="`lab rerun` makes them again")
-    provider = _provider(look, attempts[-1].provider)
-    return lambda path, into: provider.fetch(handle, path, into)
-
-
-def _provider(look: Look, name: str) -> "Provider":
-    from labwright.domain.lab import Lab
-    from labwright.wiring import make_provider, open_clock, open_repo
-
-    text = look.ledger.cursor("lab.yaml") if look.ledger else None
-    lab = Lab.model_validate_json(text) if text else Lab()
-    repo, clock = open_repo(look.place), open_clock()
-    provider = make_provider(look.place, repo, clock, name, lab)
-    if provider is None:
-        raise Unavailable(f"lab.yaml has no provider {name} any more", hint="put it back to reach what lies there")
-    return provider
