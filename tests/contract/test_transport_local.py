@@ -4,23 +4,21 @@ from pathlib import Path
 import pytest
 
 from labwright.adapters.transports.local import LocalTransport
-from labwright.domain.errors import OutcomeUnknown, Unavailable
+from labwright.domain.errors import OutcomeUnknown
 from labwright.testing.transport_suite import TransportSuite
 
 
 class TestLocalTransport(TransportSuite):
     @pytest.fixture
-    def transport(self) -> LocalTransport:
-        return LocalTransport()
+    def transport(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalTransport:
+        monkeypatch.setenv("HOME", str(tmp_path / "home"))
+        (tmp_path / "home").mkdir()
+        return LocalTransport(most=self.MOST)
 
     @pytest.fixture
     def folder(self, tmp_path: Path) -> str:
-        return str(tmp_path)
-
-
-def test_more_output_than_is_kept_ends_the_command() -> None:
-    with pytest.raises(OutcomeUnknown, match="output"):
-        LocalTransport(most=1000).run(["yes"])
+        (tmp_path / "folder").mkdir()
+        return str(tmp_path / "folder")
 
 
 def test_children_of_a_command_whose_time_is_up_end_with_it(tmp_path: Path) -> None:
@@ -36,9 +34,3 @@ def test_children_of_a_command_whose_time_is_up_end_with_it(tmp_path: Path) -> N
         time.sleep(0.01)
     else:
         pytest.fail(f"process {pid} outlived its command")
-
-
-def test_a_path_that_cannot_be_written_is_unavailable(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("x")
-    with pytest.raises(Unavailable):
-        LocalTransport().put(b"", str(tmp_path / "file" / "below"))

@@ -33,13 +33,15 @@ def told(said: str, name: str, login: Login) -> LabError:
 
 
 def _host_key(said: str, name: str, login: Login, last: str) -> Refused:
+    host = (re.findall(r"Authenticating to (\S+) as ", said) or [name])[-1]
+    name = name if host in name else f"{name}: {host}"  # a host on the way, perhaps
     shown = (re.findall(r"Server host key: (\S+ \S+)", said) or re.findall(r"(SHA256:[\w+/]+)", said) or [last])[-1]
     offending = re.findall(r"Offending \S+ key in (.+):(\d+)", said)
     if "HAS CHANGED" not in said or not offending:
         where = "host_key" if login.host_key else login.known_hosts or "~/.ssh/known_hosts"
         return Refused(
             f"{name}: its host key {shown} is not known in {where}",
-            hint=f"ask the site for the fingerprint; if it is this one, run `ssh-keyscan {_target(login)} >> {where}`, or pin the key "
+            hint=f"ask the site for the fingerprint; if it is this one, add it to {where} (`ssh-keyscan {_target(login)}` prints it), or pin the key "
             "in lab.yaml as host_key",
         )
     file, number = offending[-1]
