@@ -22,15 +22,16 @@ run: |
   for step in 1 2 3; do
     printf '{{"t":1790000000,"e":"metric","step":%d,"m":{{"loss":0.5}}}}\\n' $step >>"$LAB_JOB_DIR/events.jsonl"
   done
+  echo "$LAB_JOB_ID" >"$LAB_JOB_DIR/artifacts/id"
   sleep 0.0$((RANDOM % 9))
 """
 PER_ROUND = 6
 
 
 class Lives:
-    def __init__(self, repo: Path, state: Path) -> None:
+    def __init__(self, repo: Path, state: Path, *where: str) -> None:
         env = {**os.environ, "LABWRIGHT_STATE": str(state)}
-        argv = [sys.executable, str(Path(__file__).with_name("lives.py")), str(repo)]
+        argv = [sys.executable, str(Path(__file__).with_name("lives.py")), str(repo), *where]
         self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
 
     def live(self, kill_at: int, seed: int = 0) -> int:
@@ -95,6 +96,9 @@ def check(top: Path, repo: Path, ran: Path, jobs: int) -> None:
         assert manifest["metrics"]["loss"]["count"] == 3
     points = rows(top, repo, "SELECT count(*) n, count(DISTINCT job) j FROM metrics")
     assert points == [{"n": 3 * jobs, "j": jobs}], "points were lost or doubled"
+    (state,) = (top / "state").iterdir()
+    kept = {path.read_text().strip() for path in (state / "artifacts").glob("??/*")}
+    assert kept == {line.split()[0] for line in executions}, "small artifacts of ended jobs were not kept"
     assert rows(top, repo, "SELECT DISTINCT state FROM jobs") == [{"state": "COMPLETE"}]
 
 

@@ -13,7 +13,7 @@ from labwright.domain.lifecycle import FINAL, Outcome, State
 from tests.unit.loop_bench import STORY, Bench
 from tests.unit.planning import task
 
-CALLS = ("submit", "find", "observe", "read", "collect", "capacity", "cancel")
+CALLS = ("submit", "find", "observe", "read", "collect", "fetch", "capacity", "cancel")
 EVENTS = st.one_of(
     st.tuples(st.just("turn"), st.integers(1, 3)),
     st.tuples(st.just("fail"), st.sampled_from(CALLS)),
@@ -72,6 +72,7 @@ def check(bench: Bench) -> None:
     assert all(row["n"] == 1 for row in points), points
     complete = {job.id for job in bench.jobs if job.state is State.COMPLETE}
     assert complete <= {row["job"] for row in points}
+    assert len(bench.store.content) == (1 if ran else 0), "its small artifact, the same of all"
     assert len(bench.provider.accepted) == len(set(bench.provider.accepted))
     assert bench.outbox.waiting() == []
 
@@ -89,7 +90,7 @@ def test_whatever_fails_every_job_ends_once_and_its_result_is_kept_once(events: 
                 happen(bench, what, how)
             bench.ledger.full = bench.ledger.gone = bench.results.broken = ""
             bench.provider._faults.clear()
-            bench.turn(2, seconds=400)
+            bench.turn(2, seconds=2000)
             bench.until_idle(most=2000)
             check(bench)
         finally:
