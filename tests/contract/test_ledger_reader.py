@@ -22,7 +22,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "a state ?#%é" / "ledger.sqlite"
 
 
-READS = {"jobs", "history", "attempts", "wants", "contents", "parsed", "acts", "plans", "cursor"}
+READS = {"jobs", "history", "attempts", "leftovers", "wants", "contents", "parsed", "acts", "plans", "cursor"}
 
 
 class WrittenAndRead:

@@ -60,6 +60,11 @@ class Ledger(Protocol):
         """Of these jobs (all when empty), by (job, n); with `unpublished` only ended ones not yet on the results branch."""
         ...
 
+    def leftovers(self, before: datetime, *, after: Attempt | None = None, most: int = 500) -> Sequence[Attempt]:
+        """Published attempts that ended before then and that a provider still has (a handle): by (ended, job, n), those behind
+        `after`, no more than `most`."""
+        ...
+
     def wants(self, branch: str | None = None, tasks: Collection[str] = ()) -> Sequence[Want]: ...
     def set_wants(self, branch: str, by_task: Mapping[str, Sequence[Want]]) -> None:
         """Replace the wants of exactly these tasks on this branch (an empty list forgets the task)."""

@@ -190,6 +190,27 @@ class LedgerSuite(TextsSuite):
         assert ledger.attempts([two.id], unpublished=True) == []
         assert [(a.job, a.n) for a in ledger.attempts()] == [(one.id, 1), (one.id, 2), (two.id, 1)]
 
+    def test_leftovers_are_published_attempts_with_a_handle_by_their_ends_and_in_pages(self, ledger: Ledger) -> None:
+        jobs = [a_job(n) for n in range(1, 6)]
+        ledger.insert(jobs)
+        over = {"published": True, "collected": True, "handle": "h", "outcome": Outcome.OK}
+        first, second, third = (an_attempt(jobs[n], 1, ended=NOON, **over) for n in (2, 0, 1))
+        again = an_attempt(jobs[0], 2, ended=NOON, **over)
+        later = an_attempt(jobs[3], 1, ended=NOON + timedelta(microseconds=1), **over)
+        gone = an_attempt(jobs[4], 1, ended=NOON, **(over | {"handle": None}))
+        waits = an_attempt(jobs[4], 2, ended=NOON, **(over | {"published": False}))
+        ledger.put_attempts([first, second, third, again, later, gone, waits, an_attempt(jobs[4], 3, handle="h")])
+        soon = NOON + timedelta(seconds=1)
+        in_order = [second, again, third, first, later]
+        assert ledger.leftovers(soon) == in_order
+        assert ledger.leftovers(NOON + timedelta(microseconds=1)) == in_order[:-1]
+        assert ledger.leftovers(NOON) == []
+        assert ledger.leftovers(soon, most=2) == in_order[:2]
+        assert ledger.leftovers(soon, after=again, most=2) == in_order[2:4]
+        assert ledger.leftovers(soon, after=later) == []
+        ledger.put_attempts([replace(second, handle=None)])
+        assert ledger.leftovers(soon) == in_order[1:]
+
     def test_a_transaction_that_fails_leaves_nothing(self, ledger: Ledger) -> None:
         ledger.set_cursor("at", "1")
         with pytest.raises(ZeroDivisionError), ledger.transaction():

@@ -130,6 +130,15 @@ class MemoryLedger:
             and (not unpublished or (attempt.ended is not None and not attempt.published))
         ]
 
+    def leftovers(self, before: datetime, *, after: Attempt | None = None, most: int = 500) -> Sequence[Attempt]:
+        found = [
+            (attempt.ended, attempt.job, attempt.n, attempt)
+            for attempt in self._t.attempts.values()
+            if attempt.published and attempt.handle is not None and attempt.ended is not None and attempt.ended < before
+        ]
+        behind = (after.ended, after.job, after.n) if after is not None and after.ended is not None else None
+        return [one[3] for one in sorted(found, key=lambda one: one[:3]) if behind is None or one[:3] > behind][:most]
+
     def wants(self, branch: str | None = None, tasks: Collection[str] = ()) -> Sequence[Want]:
         wanted = set(tasks)
         return [

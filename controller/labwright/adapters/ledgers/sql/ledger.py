@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, delete, select, update
+from sqlalchemy import Connection, Engine, delete, literal, select, tuple_, update
 
 from labwright.adapters.ledgers.sql import connect, migrate, rows, schema, statements
 from labwright.domain import lifecycle
@@ -145,6 +145,17 @@ class SqlLedger:
         with self._reading() as connection:
             found = statements.select_in(connection, query, schema.attempts, {"job": jobs})
             return sorted((rows.attempt(row) for row in found), key=lambda attempt: (attempt.job, attempt.n))
+
+    def leftovers(self, before: datetime, *, after: Attempt | None = None, most: int = 500) -> Sequence[Attempt]:
+        columns = schema.attempts.c
+        order = (columns.ended, columns.job, columns.n)
+        query = select(schema.attempts).where(columns.published.is_(True), columns.handle.is_not(None))
+        query = query.where(columns.ended < before).order_by(*order).limit(most)
+        if after is not None:
+            given = (after.ended, after.job, after.n)
+            query = query.where(tuple_(*order) > tuple_(*map(literal, given, (column.type for column in order))))
+        with self._reading() as connection:
+            return [rows.attempt(row) for row in connection.execute(query)]
 
     # wants
 

@@ -28,6 +28,10 @@ def _instant(value: int) -> datetime:
     return _EPOCH + timedelta(microseconds=value)
 
 
+def _micros(at: datetime) -> Any:
+    return (at - _EPOCH) // timedelta(microseconds=1)
+
+
 def _text(value: Any) -> Any:
     return unescape(value) if isinstance(value, str) else value
 
@@ -63,8 +67,10 @@ class SqliteReader:
     def close(self) -> None:
         self._db.close()
 
-    def _ask(self, kind: type[T], then: str, only: str = "1", **lists: Collection[str]) -> list[T]:
-        """`then`: table and order; `only`: a condition; `lists`: values that a column may have (none: any)."""
+    def _ask(
+        self, kind: type[T], then: str, only: str = "1", bound: Sequence[Any] = (), **lists: Collection[str]
+    ) -> list[T]:
+        """`then`: table and order; `only`: a condition on `bound`; `lists`: values that a column may have (none: any)."""
         table, order = then.split(" ", 1)
         names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
         columns = ", ".join(f'"{name}"' for name in names)
@@ -72,7 +78,7 @@ class SqliteReader:
         conditions = " AND ".join([only, *(f"{name} IN (SELECT value FROM json_each(?))" for name in narrow)])  # noqa: S608
         query = f"SELECT {columns} FROM {table} WHERE {conditions} {order}"  # noqa: S608  # names of ours, values bound
         with _translated():
-            rows = self._db.execute(query, list(narrow.values())).fetchall()
+            rows = self._db.execute(query, [*bound, *narrow.values()]).fetchall()
         decode = [_SPECIAL.get((kind, name)) or _DECODE.get(name, _text) for name in names]
         return [
             kind(*[None if value is None else how(value) for how, value in zip(decode, row, strict=True)])
@@ -90,6 +96,13 @@ class SqliteReader:
     def attempts(self, jobs: Collection[JobId] = (), *, unpublished: bool = False) -> Sequence[Attempt]:
         only = "published IS 0 AND ended IS NOT NULL" if unpublished else "1"
         return self._ask(Attempt, "attempts ORDER BY job, n", only, job=jobs)
+
+    def leftovers(self, before: datetime, *, after: Attempt | None = None, most: int = 500) -> Sequence[Attempt]:
+        only, bound = "published IS 1 AND handle IS NOT NULL AND ended < ?", [_micros(before)]
+        if after is not None and after.ended is not None:
+            only += " AND (ended, job, n) > (?, ?, ?)"
+            bound += [_micros(after.ended), escape(after.job), after.n]
+        return self._ask(Attempt, f"attempts ORDER BY ended, job, n LIMIT {int(most)}", only, bound)
 
     def wants(self, branch: str | None = None, tasks: Collection[str] = ()) -> Sequence[Want]:
         branches = () if branch is None else (branch,)
