@@ -178,6 +178,14 @@ class Book:
         for job_id in [x for x in self.attempts if x not in self.live and x not in wanted]:
             del self.attempts[job_id]
 
+    def let_go(self, attempts: Sequence[Attempt]) -> None:
+        """Of ended jobs: no provider has them any more. Nobody's rows change by that."""
+        with self.transaction():
+            self.ledger.put_attempts([replace(attempt, handle=None) for attempt in attempts])
+        for attempt in attempts:
+            if attempt.job not in self.live:
+                self.attempts.pop(attempt.job, None)
+
     def _keep(self, job: Job) -> None:
         before = self.live.get(job.id)
         self.changes += 1

@@ -16,6 +16,7 @@ from labwright.control.logs import Logs
 from labwright.control.observe import Observer
 from labwright.control.outbox import Outbox
 from labwright.control.publish import Pages, Publisher
+from labwright.control.retention import Retention
 from labwright.control.world import World, later
 from labwright.domain.errors import LabError
 from labwright.domain.job import Held
@@ -43,6 +44,7 @@ class Controller:
         self.collector = Collector(world, Finisher(world, outbox, logs, to_parquet), keeper)
         self.gatherer = Gatherer(world, contents, logs, self.collector)
         self.publisher = Publisher(world, outbox, pages)
+        self.retention = Retention(world, keeper)
 
     def turn(self) -> datetime | None:
         """Look, decide, write, act: everything decided is one commit, and only then do its calls go off. When the next turn
@@ -80,8 +82,8 @@ class Controller:
         if self.acts.acted:
             self.acts.acted = False
             self.launcher.gates_moved()
-        parts = (self.launcher, self.observer, self.gatherer, self.collector, self.publisher, self.keeper)
-        dues += [part.step(now) for part in parts]
+        working = (self.launcher, self.observer, self.gatherer, self.collector)
+        dues += [part.step(now) for part in (*working, self.publisher, self.keeper, self.retention)]
         return min((due for due in dues if due is not None), default=None)
 
     def _recover(self) -> None:

@@ -18,6 +18,7 @@ from labwright.ports.provider import Provider, Submission
 
 Draft = Submission | LabError
 Answers = Mapping[Token, Handle | LabError]
+LONGEST = 60.0  # seconds that are added at most to what a provider wants between two tries
 PATIENCE = 3  # tries after which `--once` does not wait for a submission any more
 
 
@@ -113,6 +114,11 @@ class Submitter:
             ran = answering(pinned[need], gates)
             good = [a for a in book.attempts_of(ran.id) if a.outcome is Outcome.OK and a.handle]
             if not good or good[-1].provider != job.provider:
+                if not good and ran.state is State.COMPLETE:
+                    raise Refused(
+                        f"needs {ran.task} ({ran.id}), whose files are at no provider any more",
+                        hint=f"`lab rerun {ran.task}` makes them again; policy.retention says how long they are left",
+                    )
                 where = good[-1].provider if good else "nowhere that is known"
                 raise Refused(
                     f"needs {ran.task} ({ran.id}), whose artifacts are at {where}",
@@ -187,7 +193,7 @@ class Submitter:
         known = self._unsettled.get(attempt.job)
         tries = known.tries + 1 if known else 0
         wait = error.retry_in if isinstance(error, Unavailable) else self._settles(attempt.provider)
-        wait += min(2.0**tries - 1, 300.0)
+        wait += min(2.0**tries - 1, LONGEST)
         self._unsettled[attempt.job] = _Unsettled(attempt, later(now, wait), find=not safe, tries=tries)
         self.world.alarms.raise_(f"submit to {attempt.provider}", f"{error}; tried again")
         self.world.log.warning("not submitted", job=attempt.job, why=str(error), again_in=wait)

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import threading
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -49,7 +48,7 @@ class LocalProvider:
         self._children = Children()
         self._observer = Observer(self._spool, clock, self._children)
         self._clock = clock
-        self._staging = threading.Lock()  # what is shared does not go while somebody takes it up
+        self._staging = shared.staging(self._spool.root)
 
     @property
     def ended(self) -> Path:

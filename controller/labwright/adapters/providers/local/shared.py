@@ -5,14 +5,22 @@ import json
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from labwright.adapters.providers.local.spool import Spool, read_json
 
 KINDS = ("bundles", "sources", "environments")
 _USES = "uses.json"
+
+
+@cache
+def staging(root: Path) -> threading.Lock:
+    """Of one spool, whoever works on it: what is shared does not go while somebody takes it up."""
+    return threading.Lock()
 
 
 def note(spool: Spool, folder: Path, used: Iterable[Path]) -> None:
@@ -27,7 +35,7 @@ def note(spool: Spool, folder: Path, used: Iterable[Path]) -> None:
 
 def take_old(spool: Spool, before: float) -> list[Path]:
     """Move what was last used before then (seconds since the epoch) and no attempt refers to out of the way; `remove` it. To be
-    called while nothing is staged."""
+    called with `staging`."""
     old = {name: paths for name, paths in _groups(spool) if max(map(_mtime, paths)) < before}
     if not old:
         return []
