@@ -25,7 +25,7 @@ check: lint
 test: lint
 	@scripts/test-services
 	@echo "· all tests"
-	@$(PY)/pytest -n $(JOBS)
+	@trap 'tests/real/slurm/up release 20' EXIT; trap 'exit 130' INT TERM; $(PY)/pytest -n $(JOBS)
 
 bench: setup
 	@$(PY)/python -m benchmarks

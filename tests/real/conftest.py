@@ -12,17 +12,16 @@ import pytest
 
 from tests.real.slurm.cluster import BreakableCluster, CannotRunHere, Cluster, breaking, sharing, using
 
-WAITING = 400
-"""Seconds. The lock may be another's for as long as a test may take, and Slurm looks at some things every half minute."""
-
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if "slurm" in getattr(item, "fixturenames", ()):
             item.add_marker("real")
-            if not item.get_closest_marker("timeout"):
-                item.add_marker(pytest.mark.timeout(WAITING))
+            own = item.get_closest_marker("timeout")
+            seconds = own.args[0] if own else config.getoption("timeout")
+            # the time of the test alone: how long others keep the cluster is not its fault
+            item.add_marker(pytest.mark.timeout(seconds, func_only=True), append=False)
 
 
 @pytest.fixture(scope="session")

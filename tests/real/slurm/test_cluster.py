@@ -1,5 +1,7 @@
 """The test-bed is what it says: a Slurm whose behaviour tests may rely on."""
 
+import http.client
+import socket
 import subprocess
 from collections.abc import Iterator
 
@@ -68,7 +70,8 @@ def test_a_job_of_the_main_partition_preempts_one_of_spot_which_is_requeued(clus
 
 
 def test_a_job_that_takes_too_much_memory_is_killed(cluster: Cluster, name: str) -> None:
-    job = cluster.sbatch(f"-J{name}", "--mem=100M", wrap="python3 -c 'b\"x\" * (400 << 20); input()'")
+    hoard = "head -c 400M /dev/zero | tr '\\0' x | tail -n 1"  # tail keeps the whole line before it writes it
+    job = cluster.sbatch(f"-J{name}", "--mem=100M", wrap=f"{hoard} | (head -c 1 | grep -q x && sleep 60)")
     assert cluster.wait(job) == {cluster.out_of_memory}
 
 
@@ -85,14 +88,22 @@ def test_an_account_of_others_is_refused(cluster: Cluster) -> None:
     assert "Invalid account" in refused.stderr
 
 
-def test_rest_submits_as_the_token_s_user(cluster: Cluster) -> None:
-    url = f"http://127.0.0.1:{cluster.rest_port}/slurm/v0.0.38/ping"
-    headers = ["-H", "X-SLURM-USER-NAME: ada", "-H", f"X-SLURM-USER-TOKEN: {cluster.as_user('ada').token()}"]
-    ask = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}"]
-    assert subprocess.run([*ask, *headers, url], capture_output=True, text=True, check=True).stdout == "200"
-    assert subprocess.run([*ask, url], capture_output=True, text=True, check=True).stdout == "401"
-    local = cluster.run(*ask, "--unix-socket", str(cluster.rest_socket), url)
-    assert local.stdout == "200", local
+def test_rest_answers_a_token_over_tcp_and_local_users_on_its_socket(cluster: Cluster) -> None:
+    token = {"X-SLURM-USER-NAME": "ada", "X-SLURM-USER-TOKEN": cluster.as_user("ada").token()}
+    for headers, status in ((token, 200), ({}, 401)):
+        assert ping(http.client.HTTPConnection(cluster.host, cluster.rest_port), headers) == status
+    local = http.client.HTTPConnection("local")
+    local.sock = socket.socket(socket.AF_UNIX)
+    local.sock.connect(str(cluster.rest_socket))
+    assert ping(local, {}) == 200
+
+
+def ping(connection: http.client.HTTPConnection, headers: dict[str, str]) -> int:
+    connection.request("GET", "/slurm/v0.0.38/ping", headers=headers)
+    try:
+        return connection.getresponse().status
+    finally:
+        connection.close()
 
 
 def test_a_running_job_survives_each_daemon(breakable_cluster: BreakableCluster, name: str) -> None:
