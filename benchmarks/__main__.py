@@ -1,16 +1,45 @@
-"""`make bench`: every benchmark, one after another, into benchmarks/RESULTS.md.   python -m benchmarks [--peers] [--quick]"""
+"""`make bench`: every benchmark, one after another, into benchmarks/RESULTS.md.
+
+python -m benchmarks [--peers] [--quick] [SECTION …]     a section is a module's name: only those are measured anew
+"""
 
 import argparse
 import datetime
 import os
 import platform
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
-from benchmarks import git, loop, plan, query, sdk_logging
+from benchmarks import git, launchers, loop, plan, query, sdk_logging
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
+INTRODUCTION = (
+    "# What it costs\n\nMade by `python -m benchmarks` (all of it but the other tools: `make bench`); each table by the command above it. "
+    "Times beside a floor or another tool were taken in turn with it, in the same run: trust the ratios, a shared machine moves the rest.\n"
+)
+
+
+class Section(NamedTuple):
+    title: str
+    measure: Callable[[bool, bool], str]  # (peers, quick) → a table
+    has_peers: bool = False
+
+
+SECTIONS = {
+    "loop": Section("The loop", lambda peers, quick: loop.run()),
+    "launchers": Section(
+        "Launchers", lambda peers, quick: launchers.run(peers=peers, rounds=1 if quick else 3), has_peers=True
+    ),
+    "plan": Section("A lab of 10,000 tasks", lambda peers, quick: plan.run()),
+    "git": Section("Git", lambda peers, quick: git.run()),
+    "sdk_logging": Section(
+        "SDK: one `lab.log`", lambda peers, quick: sdk_logging.table(sdk_logging.run(peers=peers)), has_peers=True
+    ),
+    "query": Section("SQL", lambda peers, quick: query.run(2_000_000 if quick else 50_000_000, peers), has_peers=True),
+}
 
 
 def machine() -> str:
@@ -26,33 +55,36 @@ def load() -> str:
     return f"{os.getloadavg()[0]:.1f}"
 
 
+def sections_of(page: str) -> tuple[str, dict[str, str]]:
+    """The machine that an earlier page was made on, and its sections by title."""
+    head, *parts = re.split(r"^## ", page, flags=re.MULTILINE)
+    return head.strip().splitlines()[-1], {part.splitlines()[0]: f"## {part.strip()}\n" for part in parts}
+
+
+def measured(name: str, peers: bool, quick: bool, page_machine: str) -> str:
+    """The section's text. It names its own day and machine where those are not the page's."""
+    title, measure, has_peers = SECTIONS[name]
+    sys.stderr.write(f"· {title} …\n")
+    before = load()
+    table = measure(peers, quick).strip()
+    command = f"python -m benchmarks.{name}" + (" --peers" if peers and has_peers else "")
+    elsewhere = f"; {machine()}" if machine() != page_machine else ""
+    return f"## {title}\n\n`{command}` (load {before} before, {load()} after{elsewhere})\n\n{table}\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
+    parser.add_argument("sections", nargs="*", help=f"only these, the rest of the page stays: {', '.join(SECTIONS)}")
     parser.add_argument("--peers", action="store_true", help="install and measure other tools beside ours (minutes)")
     parser.add_argument("--quick", action="store_true", help="fewer points: a look, not a result")
     options = parser.parse_args()
-    points = 2_000_000 if options.quick else 50_000_000
-    parts: dict[str, tuple[str, Callable[[], str]]] = {
-        "The loop": ("benchmarks.loop", lambda: loop.run()),
-        "A lab of 10,000 tasks": ("benchmarks.plan", lambda: plan.run()),
-        "Git": ("benchmarks.git", lambda: git.run()),
-        "SDK: one `lab.log`": (
-            "benchmarks.sdk_logging",
-            lambda: sdk_logging.table(sdk_logging.run(peers=options.peers)),
-        ),
-        "SQL": ("benchmarks.query", lambda: query.run(points, options.peers)),
-    }
-    page = [
-        "# What it costs\n\nMade by `make bench`; each table by the command above it. Times beside a floor or another tool were taken in "
-        "turn with it, in the same run: trust the ratios, a shared machine moves the rest.\n",
-        machine() + "\n",
-    ]
-    for title, (module, measure) in parts.items():
-        sys.stderr.write(f"· {title} …\n")
-        before = load()
-        table = measure().strip()
-        page.append(f"## {title}\n\n`python -m {module}` (load {before} before, {load()} after)\n\n{table}\n")
-        RESULTS.write_text("\n".join(page))
+    if unknown := [name for name in options.sections if name not in SECTIONS]:
+        parser.error(f"no such section: {', '.join(unknown)} (there are {', '.join(SECTIONS)})")
+    page_machine, texts = sections_of(RESULTS.read_text()) if options.sections else (machine(), {})
+    for name in options.sections or SECTIONS:
+        texts[SECTIONS[name].title] = measured(name, options.peers, options.quick, page_machine)
+        ordered = [texts[section.title] for section in SECTIONS.values() if section.title in texts]
+        RESULTS.write_text("\n".join([INTRODUCTION, page_machine + "\n", *ordered]))
     sys.stderr.write(f"· written to {RESULTS}\n")
 
 

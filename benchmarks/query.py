@@ -25,7 +25,7 @@ import duckdb
 import pyarrow as pa
 
 from labwright.adapters.records.duckdb import DuckDbRecords
-from labwright.ports.records import Batch, QueryLimits
+from labwright.ports.records import Batch, QueryLimits, Records
 
 JOBS, METRICS, LIVE = 10_000, 5, 1_000
 WIDE = 50  # metrics and parameters of a job in the comparison with peers
@@ -59,7 +59,7 @@ def timed(act: Callable[[], Any], times: int = 5) -> float:
     return statistics.median(taken)
 
 
-def ask(records: DuckDbRecords, sql: str) -> int:
+def ask(records: Records, sql: str) -> int:
     return sum(batch.num_rows for batch in records.query(sql, QueryLimits(seconds=600)).batches())
 
 

@@ -253,14 +253,14 @@ def import_ms(python: str, module: str, times: int = 15) -> float:
     return statistics.median(float(run.stdout.splitlines()[-1]) for run in runs[1:]) * 1e3
 
 
-def environment(name: str) -> str:
+def environment(name: str, packages: tuple[str, ...]) -> str:
     """The Python of a peer's own environment, made if it is not there. Raises CalledProcessError if it cannot be installed."""
     import uv
 
     home = ROOT / ".build/bench-venvs" / name.replace(" ", "-")
     python = str(home / "bin/python")
     make = [["venv", "--quiet", str(home)]] if not Path(python).exists() else []
-    for words in [*make, ["pip", "install", "--quiet", "--python", python, *TOOLS[name].packages]]:
+    for words in [*make, ["pip", "install", "--quiet", "--python", python, *packages]]:
         subprocess.run([uv.find_uv_bin(), *words], check=True, capture_output=True, text=True, timeout=300)
     return python
 
@@ -274,7 +274,7 @@ def run(n: int = 100_000, peers: bool = False) -> list[dict[str, Any]]:
     shutil.rmtree(folder)
     for name in PEERS if peers else ():
         try:
-            rows.append(measured(environment(name), name, n))
+            rows.append(measured(environment(name, PEERS[name].packages), name, n))
         except (subprocess.SubprocessError, OSError, ValueError) as problem:
             print(f"{name}: left out ({problem})", file=sys.stderr)
     return [{**row, "ratio": row["p50_us"] / rows[0]["p50_us"]} for row in rows]
