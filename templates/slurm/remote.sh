@@ -49,8 +49,8 @@ submit() { # SECONDS: batches named on standard input ("NAME JOB KEY"), then an 
   made=$(mktemp -d "$root/tmp/XXXXXX") && tar -C "$made" --no-same-owner -xzf - || { rm -rf -- "$made"; exit 73; }
   mv -n -t "$root/batches" -- "$made"/* || exit 73
   rmdir -- "$made"
-  for name in $(compgen -e); do # a job's environment is its task's: nothing of this login's, but what Slurm itself reads
-    case $name in HOME | USER | LOGNAME | SHELL | PATH | LANG | TZ | SLURM_* | SBATCH_* | MODULEPATH | MODULESHOME | LMOD_* | KRB5CCNAME) ;; *) export -n "$name" ;; esac
+  for name in $(compgen -e); do # a job's environment is its task's: nothing of this login's; SBATCH_* would even win over #SBATCH
+    case $name in HOME | USER | LOGNAME | SHELL | PATH | LANG | TZ | SLURM_CONF | SLURM_CONF_SERVER | SLURM_CLUSTERS | SLURM_JWT | MODULEPATH | MODULESHOME | LMOD_* | KRB5CCNAME) ;; *) export -n "$name" ;; esac
   done
   for ((n = 0; n < ${#names[@]}; n++)); do
     ((n >= 4)) && wait -n
@@ -131,7 +131,8 @@ look() { # USERS or -: what changed. E = exit record, P = phases of a token aske
       key=- text=
       [[ -f jobs/$token/claim ]] && read -r pid start boot key <"jobs/$token/claim"
       [[ -f jobs/$token/phase ]] && IFS= read -rd '' -n 1000 text <"jobs/$token/phase"
-      printf 'P\t%s\t%s\t%s\n' "$token" "$key" "${text//$'\n'/;}"
+      text=${text//$'\n'/;}
+      printf 'P\t%s\t%s\t%s\n' "$token" "${key//$'\t'/ }" "${text//$'\t'/ }"
     else
       printf 'N\t%s\n' "$token"
     fi
@@ -173,9 +174,9 @@ vanished() { # IDS: what Slurm still knows of jobs that left the queue. Z = sque
   echo .
 }
 
-words() { # BATCH: the last that Slurm itself wrote of its jobs, for one that left no record
+words() { # JOB: the last that Slurm itself wrote of it (`7`, `7_1`), for one that left no record
   local file
-  for file in "$root/batches/$1"/slurm-*.out; do tail -c 2000 -- "$file"; done | tail -c 4000
+  for file in "$root"/batches/*/slurm-"$1".out; do tail -c 4000 -- "$file"; done
 }
 
 read_streams() { # LIMIT SHARE: "TOKEN FILE=OFFSET …" lines → "TOKEN FILE OFFSET LENGTH" lines, each with its bytes behind it
@@ -186,7 +187,9 @@ read_streams() { # LIMIT SHARE: "TOKEN FILE=OFFSET …" lines → "TOKEN FILE OF
   while read -r token pairs; do
     [[ -d $token ]] || continue
     for pair in $pairs; do offset[$token/${pair%=*}]=${pair##*=}; done
-    for file in "$token"/events*.jsonl "$token/log.txt"; do [[ -f $file && ! -L $file ]] && files+=("$file"); done
+    for file in "$token"/{events,events.*}.jsonl "$token/log.txt"; do
+      [[ $file =~ ^[^/]*/(log\.txt|events(\.[0-9]{1,9})?\.jsonl)$ && -f $file && ! -L $file ]] && files+=("$file")
+    done
   done
   ((${#files[@]})) || return 0
   while IFS= read -rd '' size && IFS= read -rd '' file; do
@@ -196,7 +199,7 @@ read_streams() { # LIMIT SHARE: "TOKEN FILE=OFFSET …" lines → "TOKEN FILE OF
     ((take > left)) && take=$left
     left=$((left - take))
     printf '%s %s %d %d\n' "${file%%/*}" "${file##*/}" "$from" "$take"
-    tail -c "+$((from + 1))" -- "$file" | head -c "$take"
+    { tail -c "+$((from + 1))" -- "$file" 2>/dev/null | head -c "$take"; head -c "$take" /dev/zero; } | head -c "$take" # its job may cut it now
   done < <(printf '%s\0' "${files[@]}" | xargs -0r stat --printf='%s\0%n\0' -- 2>/dev/null)
 }
 
@@ -206,10 +209,10 @@ collect() { # TOKEN: three texts, each behind its length: files of artifacts/, e
   made=$(mktemp -d "$root/tmp/XXXXXX") || exit 73
   if [[ -f $job/artifacts.sha256 && ! -L $job/artifacts.sha256 ]]; then
     head -c 8388608 "$job/artifacts.sha256" >"$made/hashes"
-  elif [[ -d $job/artifacts ]]; then
+  elif [[ -d $job/artifacts && ! -L $job/artifacts ]]; then
     (cd "$job/artifacts" && find . -type f -printf '%P\0' | head -zn 10000 | xargs -0r nice -n 19 sha256sum -z --) >"$made/hashes" 2>/dev/null
   fi
-  [[ -d $job/artifacts ]] && (cd "$job/artifacts" && find . -type f -printf '%s %P\0' | head -zn 20000) >"$made/sizes"
+  [[ -d $job/artifacts && ! -L $job/artifacts ]] && (cd "$job/artifacts" && find . -type f -printf '%s %P\0' | head -zn 20000) >"$made/sizes"
   for file in environment.json source.json; do
     [[ -f $job/$file && ! -L $job/$file ]] && head -c 1048576 "$job/$file" >"$made/$file"
   done
@@ -222,16 +225,37 @@ collect() { # TOKEN: three texts, each behind its length: files of artifacts/, e
 }
 
 fetch() { # PATH OFFSET LENGTH: size of a regular file below jobs/, and bytes of it; 66 for what is none
-  local base=$root/jobs/$1/$2 file=$root/jobs/$1/$2/$3
-  [[ -f $file && ! -L $file && $(realpath -e -- "$file") == "$(realpath -e -- "$base")/$3" ]] || exit 66
+  local file=$root/jobs/$1/$2/$3
+  [[ -f $file && ! -L $file && $(realpath -e -- "$file") == "$(realpath -e -- "$root")/jobs/$1/$2/$3" ]] || exit 66
   stat -c %s -- "$file"
   tail -c "+$(($4 + 1))" -- "$file" | head -c "$5"
 }
 
 # stopping and cleaning
 
+waiting() { # IDS…: those of them that wait, for scancel: `7` or `7_[1,2,3]`
+  local id job span from to list=
+  local -A asked=() found=()
+  for id; do
+    job=${id%%_*} list+=,${id%%_*}
+    [[ $id == *_* ]] || asked[$id]=1
+    span=${id#"$job"}
+    for span in ${span//[!0-9-]/ }; do
+      from=${span%-*} to=${span#*-}
+      for ((; from <= to; from++)); do asked[${job}_$from]=1; done
+    done
+  done
+  while read -r id; do
+    [[ $id && ${asked[$id]-} ]] && found[${id%%_*}]+=,${id#"${id%%_*}"}
+  done < <(timeout -k 5 30 squeue --noheader --array --states=PENDING --jobs="${list#,}" --format=%i)
+  for job in "${!found[@]}"; do
+    list=${found[$job]//_/}
+    [[ $list == , ]] && printf '%s\n' "$job" || printf '%s_[%s]\n' "$job" "${list#,}"
+  done
+}
+
 cancel() { # HOW IDS: tokens on standard input are marked; jobs that wait are cancelled, those that run are asked by TERM
-  local token ids=()
+  local token ids=() waiting=()
   while IFS= read -r token; do
     mkdir -p "$root/jobs/$token" && : >"$root/jobs/$token/cancel"
   done
@@ -240,23 +264,24 @@ cancel() { # HOW IDS: tokens on standard input are marked; jobs that wait are ca
   if [[ $1 == hard ]]; then
     timeout -k 5 60 scancel --quiet "${ids[@]}"
   else
-    [[ $1 == USR2 ]] || timeout -k 5 60 scancel --quiet --state=PENDING "${ids[@]}"
+    if [[ $1 != USR2 ]] && mapfile -t waiting < <(waiting "${ids[@]}") && ((${#waiting[@]})); then
+      timeout -k 5 60 scancel --quiet "${waiting[@]}" # not --state=PENDING: of an array that waits, Slurm would take all
+    fi
     timeout -k 5 60 scancel --quiet --batch --signal="$1" --state=RUNNING "${ids[@]}"
   fi
   return 0
 }
 
-forget() { # tokens on standard input; batches that nobody is left of go too
-  local token file left
+forget() { # tokens on standard input; batches of which every trial was forgotten go too: others of it may still wait
+  local token file
   cd "$root" || exit 0
   while IFS= read -r token; do
     rm -rf -- "jobs/${token:?}" "ended/${token:?}"
     printf '%s\n' "$token" >>tmp/forgotten.$$
   done
   grep -rlFx --include=tokens -f "tmp/forgotten.$$" batches 2>/dev/null | while IFS= read -r file; do
-    left=
-    while IFS= read -r token; do [[ -d jobs/$token ]] && { left=1; break; }; done <"$file"
-    [[ $left ]] || rm -rf -- "${file%/tokens}"
+    grep -Fxf "tmp/forgotten.$$" -- "$file" >>"${file%/tokens}/forgotten"
+    grep -qvFxf "${file%/tokens}/forgotten" -- "$file" || rm -rf -- "${file%/tokens}"
   done
   rm -f -- "tmp/forgotten.$$"
 }
@@ -266,9 +291,14 @@ marks() { # marks of ended jobs that were taken in
   while IFS= read -r token; do rm -f -- "$root/ended/$token"; done
 }
 
-tidy() { # DAYS: what crashes left half-made, a day old; bundles, environments and sources unused for so long
+tidy() { # DAYS: what crashes left half-made, a day old; bundles, environments and sources unused for so long, of which no batch that
+  # is left was made
+  local old
   find "$root/tmp" -mindepth 1 -maxdepth 1 -mtime +1 -exec rm -rf {} +
-  [[ $1 == - ]] || find "$root"/{bundles,environments,sources} -mindepth 1 -maxdepth 1 -mtime "+$1" -exec rm -rf {} +
+  [[ $1 == - ]] && return
+  find "$root"/{bundles,environments,sources} -mindepth 1 -maxdepth 1 -mtime "+$1" -print0 | while IFS= read -rd '' old; do
+    grep -rqsF --include=run.sh -- "${old#"$root/"}" "$root/batches" || rm -rf -- "$old"
+  done
 }
 
 list() { # every batch with its job id and tokens, for the search for jobs that nobody knows

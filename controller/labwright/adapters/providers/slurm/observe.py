@@ -341,7 +341,7 @@ def _ended(found: _Memory, entry: Entry, person: Person) -> Seen:
 
 def _slurms_words(found: _Memory, person: Person) -> str:
     try:
-        text = person.desk.call("words", found.known.token, found.known.id).decode(errors="replace")
+        text = person.desk.call("words", found.known.id).decode(errors="replace")
     except (LabError, OutcomeUnknown):
         return ""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
