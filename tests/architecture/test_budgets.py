@@ -110,5 +110,6 @@ def test_the_ports_are_found() -> None:
 
 @pytest.mark.parametrize(("name", "port"), sorted(adapters()))
 def test_every_adapter_is_held_to_its_ports_contract(name: str, port: str) -> None:
-    suites = "\n".join(path.read_text() for path in (ROOT / "tests" / "contract").glob("test_*.py"))
-    assert name in suites, f"{name} satisfies {port}: run the port's suite on it in tests/contract"
+    folders = (ROOT / "tests" / "contract", ROOT / "tests" / "real")
+    suites = "\n".join(path.read_text() for folder in folders for path in folder.rglob("test_*.py"))
+    assert name in suites, f"{name} satisfies {port}: run the port's suite on it in tests/contract or tests/real"
