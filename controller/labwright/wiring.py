@@ -6,7 +6,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -179,10 +179,18 @@ def shipped_templates() -> Mapping[str, str]:
 
 
 def make_provider(
-    place: Place, repo: Repo, clock: Clock, name: str, lab: Lab, templates: Mapping[str, str] | None = None
+    place: Place,
+    repo: Repo,
+    clock: Clock,
+    name: str,
+    lab: Lab,
+    templates: Mapping[str, str] | None = None,
+    *,
+    told: Path | None = None,
 ) -> Provider | None:
-    """`templates` are the lab repository's own, by name. None for a type that this version does not have: tasks that name it are
-    refused with its name."""
+    """`templates` are the lab repository's own, by name. With `told`, a provider's folder, one that is elsewhere says what it
+    answered there and is not asked. None for a type that this version does not have: tasks that name it are refused with its
+    name."""
     from labwright.domain.lab import LocalProvider
     from labwright.domain.slurm import SlurmProvider
 
@@ -195,7 +203,7 @@ def make_provider(
         from labwright.adapters.providers.slurm import Ours
         from labwright.adapters.providers.slurm import SlurmProvider as Slurm
 
-        ours = Ours(place.spool(name), lab.name, place.repo, sdk_folder(), templates or {})
+        ours = Ours(place.spool(name), lab.name, place.repo, sdk_folder(), templates or {}, told)
         return Slurm(name, settings, ours, repo.read, clock, lambda account: open_transport(settings, account))
     return None
 
@@ -223,48 +231,45 @@ def open_transport(settings: SlurmProvider, account: Account | None = None) -> T
 def judges(
     place: Place, repo: Repo, lab: Lab, templates: Mapping[str, str] | None = None
 ) -> Iterator[Mapping[str, Provider]]:
-    """The lab's providers as far as it takes to ask what they cannot honour. Their folders are thrown away again; they lie on
-    the state's own file system, so that its size is judged by what the controller will have."""
+    """The lab's providers as far as it takes to ask what they cannot honour, without a word over the network. Their folders
+    are thrown away again; they lie on the state's own file system, so that its size is judged by what the controller will
+    have."""
     above = next(folder for folder in (place.state, *place.state.parents) if folder.is_dir())
     with tempfile.TemporaryDirectory(prefix=".lab-", dir=above if os.access(above, os.W_OK) else None) as folder:
         there, clock = Place(place.repo, Path(folder)), open_clock()
-        made = {name: make_provider(there, repo, clock, name, lab, templates) for name in lab.providers}
+        made = {
+            name: make_provider(there, repo, clock, name, lab, templates, told=place.spool(name))
+            for name in lab.providers
+        }
         yield {name: provider for name, provider in made.items() if provider is not None}
 
 
 def preview(
-    place: Place, repo: Repo, name: str, settings: Any, submission: Submission, templates: Mapping[str, str]
+    place: Place,
+    repo: Repo,
+    lab: Lab,
+    name: str,
+    submissions: Sequence[Submission],
+    number: int,
+    templates: Mapping[str, str],
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Files and variables that an attempt would start with, made as a submission makes them, in a folder that is thrown away.
-    Offline: what github_repo_url names is left out. Raises Refused for a type of provider that has no such files."""
-    from labwright.adapters.providers.local import machine, prepare, spool, stage, variables
+    """Files and variables with which one of the submissions, all made together, would start. Offline: what github_repo_url
+    names is left out, and artifacts of `needs` are not there."""
+    from labwright.adapters.providers.local.preview import preview as preview_local
+    from labwright.adapters.providers.slurm.preview import preview as preview_slurm
     from labwright.domain.lab import LocalProvider
+    from labwright.domain.slurm import SlurmProvider
 
-    if not isinstance(settings, LocalProvider):
-        raise Refused(f"{name} is no local provider", hint="--provider names another one")
-    offline = submission.task.model_copy(update={"github_repo_url": None})
+    settings = lab.providers[name]
+    offline = [replace(s, task=s.task.model_copy(update={"github_repo_url": None}), needs={}) for s in submissions]
     with tempfile.TemporaryDirectory(prefix="lab-") as folder:
-        there, real = spool.Spool(Path(folder)), str(place.spool(name).absolute())
-        there.make()
-        job = Path(folder, "jobs", submission.token)
-        prepare.Stager(there, settings, repo.read, templates).stage(replace(submission, task=offline, needs={}), job)
-        names = ("run.sh", "environment.sh", "setup.sh", "main.sh", "config.json")
-        files = {n: (job / n).read_text(encoding="utf-8") for n in names if (job / n).exists()}
-        package = sdk_folder()
-        made = variables.variables(
-            submission,
-            job,
-            inherited={},
-            provider=settings.env,
-            capacity=machine.capacity(settings, there.root),
-            sdk=stage.provide_sdk(there, package) if package else None,
-            resume=None,
-        )
-
-    def placed(found: Mapping[str, str]) -> dict[str, str]:
-        return {key: text.replace(folder, real) for key, text in found.items()}
-
-    return placed(files), placed(made)
+        how: dict[str, Any] = {"sdk": sdk_folder(), "templates": templates, "folder": Path(folder)}
+        if isinstance(settings, LocalProvider):
+            spool = place.spool(name).absolute()
+            return preview_local(offline[number], settings, repo.read, spool=spool, **how)
+        if isinstance(settings, SlurmProvider):
+            return preview_slurm(offline, number, settings, lab.name, repo.read, **how)
+    raise Refused(f"provider {name} has no such files", hint="--provider names another one")
 
 
 def sdk_folder() -> Path | None:

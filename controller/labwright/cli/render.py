@@ -41,10 +41,13 @@ def render(
         if name not in at.tree.tasks:
             raise Refused(f"there is no task {clean(task)} at {commit}", hint="`lab check` counts what there is")
         asked = at.ask(at.tree, [name])[name]
-        submission, where = _submission(at, asked, trial, provider, work)
+        where = _where(at, asked, trial, provider)
+        together = _submissions(at, asked, where, trial, work)
+        place = next(n for n, (number, _) in enumerate(together) if number == trial)
+        submission = together[place][1]
         templates = read_overrides(at.repo, at.settings, shipped_templates())
         there = Place(state.repo, state.state)
-        files, variables = preview(there, at.repo, where, at.lab.providers[where], submission, templates)
+        files, variables = preview(there, at.repo, at.lab, where, [s for _, s in together], place, templates)
     if as_json:
         fields = {"token": submission.token, "job": submission.job, "task": name, "provider": where}
         print_json({**fields, "files": files, "variables": variables})
@@ -52,35 +55,51 @@ def render(
         _print(files, variables)
 
 
-def _submission(at: Any, asked: "Asked", number: int, provider: str | None, work: Place) -> "tuple[Submission, str]":
-    from labwright.domain import ids
-    from labwright.domain.secrets import secret_names
-    from labwright.ports.provider import Submission
-
+def _where(at: Any, asked: "Asked", number: int, provider: str | None) -> str:
+    """The name of the provider. Raises Refused and Invalid for what is submitted nowhere."""
     if asked.problems:
         raise Invalid(asked.problems)
     if number >= len(asked.trials):
         raise Refused(f"{asked.task} has {len(asked.trials)} trials", hint=f"--trial 0 to {len(asked.trials) - 1}")
-    point, spec = asked.trials[number], asked.spec
-    assert spec is not None  # noqa: S101  # a task without problems has one
-    where = _provider(at, provider or point.provider)
-    refusals = at.providers[where].refuse(spec) if provider else asked.refusals
+    where = _provider(at, provider or asked.trials[number].provider)
+    refusals = at.providers[where].refuse(asked.spec) if provider else asked.refusals
     if refusals:
         raise Refused("; ".join(refusals))
-    job = ids.job_id(point.work, asked.task, point.generation)
-    submission = Submission(
-        token=ids.token(at.lab.name, job, 1),
-        job=job,
-        attempt=1,
-        task_path=asked.task,
-        task=spec,
-        bundle=_bundle(asked, point.bundle),
-        parameters=point.parameters,
-        variables=_variables(at, point, number, work),
-        secrets=dict.fromkeys(secret_names(spec), HIDDEN),
-        placement={"cpus": spec.resources.cpus or 1.0},
-    )
-    return submission, where
+    return where
+
+
+def _submissions(at: Any, asked: "Asked", where: str, number: int, work: Place) -> "list[tuple[int, Submission]]":
+    """What would be submitted together with a trial, each with its number: a provider may make one of many."""
+    import json
+
+    from labwright.domain import ids
+    from labwright.domain.bundle import Bundle
+    from labwright.domain.secrets import references, secret_names
+    from labwright.ports.provider import Submission
+
+    spec = asked.spec
+    assert spec is not None  # noqa: S101  # a task without problems has one
+    bundles = {p.bundle: Bundle.from_json(json.loads(asked.contents[p.bundle])) for p in asked.trials}
+    secrets = secret_names(spec) | references(getattr(at.lab.providers[where], "env", {}))
+    said = _variables(at, work)
+    made = []
+    for n, point in enumerate(asked.trials):
+        if point.provider != asked.trials[number].provider:
+            continue
+        job = ids.job_id(point.work, asked.task, point.generation)
+        submission = Submission(
+            token=ids.token(at.lab.name, job, 1),
+            job=job,
+            attempt=1,
+            task_path=asked.task,
+            task=spec,
+            bundle=bundles[point.bundle],
+            parameters=point.parameters,
+            variables={**said, "LAB_GENERATION": str(point.generation), "LAB_TRIAL": str(n)},
+            secrets=dict.fromkeys(secrets, HIDDEN),
+        )
+        made.append((n, submission))
+    return made
 
 
 def _provider(at: Any, name: str) -> str:
@@ -92,24 +111,10 @@ def _provider(at: Any, name: str) -> str:
     return found
 
 
-def _bundle(asked: "Asked", key: Any) -> Any:
-    import json
-
-    from labwright.domain.bundle import Bundle
-
-    return Bundle.from_json(json.loads(asked.contents[key]))
-
-
-def _variables(at: Any, point: Any, number: int, work: Place) -> dict[str, str]:
+def _variables(at: Any, work: Place) -> dict[str, str]:
     commit = at.tree.snapshot.commit
     info = at.repo.commits([commit])[commit]
-    return {
-        "LAB_COMMIT": commit,
-        "LAB_BRANCH": at.branch,
-        "LAB_AUTHOR": info.email or info.author,
-        "LAB_GENERATION": str(point.generation),
-        "LAB_TRIAL": str(number),
-    }
+    return {"LAB_COMMIT": commit, "LAB_BRANCH": at.branch, "LAB_AUTHOR": info.email or info.author}
 
 
 def _print(files: dict[str, str], variables: dict[str, str]) -> None:

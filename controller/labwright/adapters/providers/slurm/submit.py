@@ -6,14 +6,10 @@ import tarfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-import uv
-
-from labwright.adapters import templates
-from labwright.adapters.providers.local import environment, source, stage, variables
+from labwright.adapters.providers.local import stage
 from labwright.adapters.providers.local.spool import Spool
-from labwright.adapters.providers.slurm import options as sbatch
 from labwright.adapters.providers.slurm.batch import (
     Batch,
     Group,
@@ -28,7 +24,7 @@ from labwright.adapters.providers.slurm.batch import (
 from labwright.adapters.providers.slurm.desk import Desk, joined
 from labwright.adapters.providers.slurm.facts import Facts
 from labwright.adapters.providers.slurm.handles import Known, parse
-from labwright.decide.render import render
+from labwright.adapters.providers.slurm.scripts import Goods, Writer, gather
 from labwright.domain.errors import LabError, OutcomeUnknown, Refused, Unavailable
 from labwright.domain.ids import Handle, Token, parse_token
 from labwright.domain.slurm import Account, SlurmProvider
@@ -63,16 +59,6 @@ class Person:
     name: str  # in handles; empty for the provider's own
     desk: Desk
     account: Account | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Goods:
-    """Of a group: where on the cluster lies what its trials share."""
-
-    bundle: str
-    source: source.Source | None
-    wanted: environment.Wanted | None
-    sdk: str
 
 
 @dataclass
@@ -139,41 +125,9 @@ class Submitter:
         self.made += 1
         at = sha256(f"{group.job} {self.clock.now().isoformat()} {self.made}".encode()).hexdigest()[:8]
         name = f"{group.job}.{at}"
-        files = self._scripts(person, group, goods, name, facts)
+        files = Writer(self.settings, self.templates, root, person.account, facts).scripts(group, goods, name)
         files |= {"tokens": token_list(group), "name": group.job.encode(), "trials.tar": trials_tar(trials, key)}
         return Batch(name, group, files, key)
-
-    def _scripts(self, person: Person, group: Group, goods: Goods, name: str, facts: Facts) -> dict[str, bytes]:
-        first, root = group.first, person.desk.site().root
-        task = first.task
-        run = sbatch.Run(
-            job=group.job,
-            folder=f"{root}/batches/{name}",
-            root=root,
-            comment=comment_of(first, len(group.members)),
-            array=group.array,
-            rounds=-(-group.pack // group.at_once),
-            gpu=facts.gpu_type(task, self.settings),
-        )
-        planned = sbatch.options(task, self.settings, person.account, run)
-        files = {
-            "job.sh": self._render(
-                "slurm/job.sh.j2", job_values(self.settings, group, name, root, sbatch.lines(planned))
-            )
-        }
-        sbatch.verify(files["job.sh"].decode(), planned)
-        files["run.sh"] = self._render("local/run.sh.j2", run_values(self.settings, group, root, goods))
-        files["main.sh"] = variables.as_shell(task.run, first.secrets).encode() + b"\n"
-        if task.setup:
-            files["setup.sh"] = variables.as_shell(task.setup, first.secrets).encode() + b"\n"
-        if goods.wanted:
-            files["environment.sh"] = self._render("local/environment.sh.j2", goods.wanted.values)
-        if task.resources.num_nodes > 1 or (image_of(first) and self.settings.containers == "pyxis"):
-            files["node.sh"] = templates.find("slurm/node.sh", self.templates).encode()
-        return files
-
-    def _render(self, name: str, values: Mapping[str, object]) -> bytes:
-        return render(templates.find(name, self.templates), values, name=name).encode()
 
     def _needed(self, person: Person, submission: Submission) -> dict[str, str]:
         folders = {}
@@ -196,26 +150,13 @@ class Submitter:
 
     def _bring(self, person: Person, submission: Submission) -> Goods:
         """Raises Refused for what cannot be, Unavailable and OSError for what may pass."""
-        desk, task, bundle = person.desk, submission.task, submission.bundle
-        site = desk.site()
-        folder = stage.materialise(self.spool, bundle, self.read_blobs)
-        code = source.provide(self.spool, task, {})
-        uv_at = site.uv or f"{site.root}/tools/{_uv_name()}/uv"
-        at = PurePosixPath(site.root, "environments")
-        wanted = environment.wanted(
-            at, task.environment, bundle, folder / bundle.folder, uv_at=uv_at, platform=site.platform
+        desk, site = person.desk, person.desk.site()
+        goods = gather(
+            self.spool, submission, self.read_blobs, self.sdk, site.root, uv_there=site.uv, platform=site.platform
         )
-        wants: dict[str, Path] = {f"bundles/{bundle.digest}": folder}
-        if code:
-            wants[f"sources/{code.folder.name}"] = code.folder
-        if self.sdk:
-            wants[f"tools/sdk-{self.sdk.name}"] = self.sdk
-        if wanted and not site.uv:
-            wants[f"tools/{_uv_name()}"] = Path(uv.find_uv_bin())
-        for name in wants.keys() - self._there(desk, wants):
-            desk.call("place", name, stdin=_tar(wants[name]), timeout=600)
-        sdk = f"{site.root}/tools/sdk-{self.sdk.name}" if self.sdk else ""
-        return Goods(f"{site.root}/bundles/{bundle.digest}", code, wanted, sdk)
+        for name in goods.bring.keys() - self._there(desk, goods.bring):
+            desk.call("place", name, stdin=_tar(goods.bring[name]), timeout=600)
+        return goods
 
     def _there(self, desk: Desk, names: Iterable[str]) -> set[str]:
         return set(desk.call("have", stdin=joined([*names])).decode().split("\n"))
@@ -284,74 +225,6 @@ def job_of(handle: Handle) -> str:
     """The job id in a handle's token: the folder's name below needs/."""
     parsed = parse_token(handle.partition("@")[0])
     return parsed[1] if parsed else handle
-
-
-def comment_of(submission: Submission, size: int) -> str:
-    said = submission.variables
-    return sbatch.comment(
-        task=submission.task_path,
-        commit=said.get("LAB_COMMIT", "")[:12],
-        user=said.get("LAB_AUTHOR", ""),
-        trials=str(size),
-    )
-
-
-def image_of(submission: Submission) -> str | None:
-    task = submission.task
-    return task.resources.image_id or (task.environment.image if task.environment else None)
-
-
-def job_values(
-    settings: SlurmProvider, group: Group, name: str, root: str, lines: Sequence[str]
-) -> Mapping[str, object]:
-    asked = group.first.task.resources
-    return {
-        "options": lines,
-        "task": sbatch.comment(task=group.first.task_path).removeprefix("task="),
-        "size": len(group.members),
-        "root": root,
-        "name": name,
-        "modules": settings.modules,
-        "nodes": asked.num_nodes,
-        "local_world": asked.accelerators.count if asked.accelerators else 1,
-        "sealed": bool(group.first.secrets),
-        "pack": group.pack if group.pack > 1 else 0,
-        "at_once": group.at_once,
-    }
-
-
-def run_values(settings: SlurmProvider, group: Group, root: str, goods: Goods) -> Mapping[str, object]:
-    submission = group.first
-    task, folder, image = submission.task, submission.bundle.folder, image_of(submission)
-    limit, notice = task.limit_seconds, settings.notice_s
-    pyxis = (
-        f" --container-image={image} --container-mounts={root}:{root}"
-        if image and settings.containers == "pyxis"
-        else ""
-    )
-    return {
-        "scheduler": True,
-        "root": root,
-        "work": str(PurePosixPath("work", folder)),
-        "folder": folder,
-        "bundle": goods.bundle,
-        "source": f"{root}/sources/{goods.source.folder.name}" if goods.source else None,
-        "ended_dir": f"{root}/ended",
-        "grace": settings.grace_s,
-        "limit": limit,
-        "notice": notice if limit and 0 < notice < limit else None,
-        "setup": bool(task.setup),
-        "environment": goods.wanted.folder if goods.wanted else None,
-        "artifacts": task.artifacts,
-        "nodes": task.resources.num_nodes,
-        "image": image,
-        "containers": settings.containers,
-        "pyxis": pyxis,
-    }
-
-
-def _uv_name() -> str:
-    return f"uv-{Path(uv.find_uv_bin()).stat().st_size}"
 
 
 def _tar(path: Path) -> bytes:
