@@ -76,7 +76,7 @@ node_addresses() { local i; for i in "${!NODES[@]}"; do echo "127.0.1.$((i + 1))
 node_lines() {
   local i
   for i in "${!NODES[@]}"; do
-    echo "NodeName=${NODES[i]} NodeAddr=127.0.1.$((i + 1)) Port=$((NODE_PORT + i + 1)) CPUs=64 RealMemory=16000 Gres=gpu:h100:$GPUS State=UNKNOWN"
+    echo "NodeName=${NODES[i]} NodeAddr=127.0.1.$((i + 1)) Port=$((NODE_PORT + i + 1)) CPUs=64 RealMemory=256000 Gres=gpu:h100:$GPUS State=UNKNOWN"
   done
 }
 
@@ -118,11 +118,11 @@ SlurmdPidFile=$STATE/run/%n.own
 SlurmdLogFile=$STATE/log/%n.log
 SlurmdSpoolDir=$STATE/spool.%n
 
-# 64 processors and 16 GB a node whatever the machine has
+# 64 processors and 256 GB a node whatever the machine has
 SlurmdParameters=config_overrides
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
-DefMemPerCPU=64
+DefMemPerCPU=1000
 GresTypes=gpu
 MpiDefault=none
 MailProg=/bin/true

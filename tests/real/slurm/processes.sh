@@ -118,7 +118,7 @@ cut_connections() {
   done
 }
 
-cancel_jobs() { timeout 20 squeue -h -t all -o %A 2>/dev/null | sort -u | timeout 20 xargs -r scancel -Q 2>/dev/null || true; }
+cancel_jobs() { timeout 20 squeue -h -o %A 2>/dev/null | sort -u | timeout 20 xargs -r scancel -Q 2>/dev/null || true; }
 
 # Steps that slurmctld has forgotten, since it was killed before it wrote its state, are nobody's to end but ours
 cancel_jobs_and_wait() {
