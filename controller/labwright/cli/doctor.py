@@ -30,10 +30,12 @@ def doctor(repo: RepoOption = None, as_json: JsonOption = False) -> None:
 def findings(of: "Place") -> Iterator[Finding]:
     """One after the other, as they are found; what one check needs of another that failed is left out."""
     from labwright.cli.doctor_lab import lab_findings
+    from labwright.cli.doctor_space import space_findings
     from labwright.cli.doctor_state import state_findings
 
     yield git_version()
     yield from state_findings(of)
+    yield from space_findings(of)
     yield from lab_findings(of)
 
 
