@@ -8,7 +8,7 @@ from labwright.domain.ids import Handle, Token
 
 _HANDLE = re.compile(
     r"(?P<token>[A-Za-z0-9][A-Za-z0-9.-]{0,200})@(?P<job>[0-9]{1,12})(_(?P<index>[0-9]{1,9}))?"
-    r"(\.(?P<slot>[0-9]{1,6})-(?P<of>[1-9][0-9]{0,5}))?(/(?P<user>[A-Za-z0-9_][A-Za-z0-9._-]*))?"
+    r"(\.(?P<slot>[0-9]{1,6})-(?P<of>[1-9][0-9]{0,5}))?(/(?P<user>[A-Za-z0-9_][A-Za-z0-9._@\\-]*\$?))?"
 )
 
 

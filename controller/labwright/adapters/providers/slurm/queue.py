@@ -60,7 +60,7 @@ def _spans(text: str) -> Iterator[tuple[int, int, int]]:
     """`1-5,7,10-20:2%4` → (1, 5, 1), (7, 7, 1), (10, 20, 2)."""
     for part in text.partition("%")[0].split(","):
         if found := re.fullmatch(r"(\d+)(?:-(\d+))?(?::(\d+))?", part.strip()):
-            yield int(found[1]), int(found[2] or found[1]), int(found[3] or 1)
+            yield int(found[1]), int(found[2] or found[1]), max(1, int(found[3] or 1))
 
 
 def squeue(lines: Iterable[str], into: Queue | None = None) -> Queue:
@@ -94,7 +94,7 @@ def _node(text: str) -> str:
 
 
 def _epoch(text: str) -> datetime | None:
-    return datetime.fromtimestamp(int(text), UTC) if text.isdigit() else None
+    return datetime.fromtimestamp(int(text), UTC) if re.fullmatch(r"[0-9]{1,11}", text) else None
 
 
 def by_kind(answer: str) -> Mapping[str, list[str]]:
