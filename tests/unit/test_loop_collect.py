@@ -204,7 +204,7 @@ def test_a_ledger_that_fails_while_results_are_finished_loses_and_doubles_nothin
     assert bench.rows("SELECT count(*) AS n FROM metrics") == [{"n": 2}]
     assert len([p for p in bench.results.content if p.endswith("manifest.json")]) == 2
     assert all(attempt.collected and attempt.published for attempt in bench.ledger.attempts())
-    assert bench.controller.collector._since == {}
+    assert bench.controller.collector._under == {}
 
 
 def test_records_that_cannot_be_written_hold_results_back_and_that_is_said(bench: Bench) -> None:

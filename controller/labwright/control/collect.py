@@ -19,7 +19,6 @@ from labwright.ports.provider import Collected
 
 LANES = 3  # calls a provider at a time
 MOST = 2000  # jobs finished in one go
-SOON = 1.0  # seconds in which most are finished: until then their rows are not written twice
 PATIENCE = 5.0  # seconds until what could not be finished is tried again
 AGAIN = 60.0  # the longest pause before a provider is asked again
 _WAKE = 0.05  # seconds between two announcements of answers
@@ -40,7 +39,7 @@ class _Place:
 class Collector:
     def __init__(self, world: World, finisher: Finisher, keeper: Keeper) -> None:
         self.world, self.finisher, self.keeper = world, finisher, keeper
-        self._since: dict[JobId, tuple[int, datetime]] = {}  # all that were handed over: attempt, and when
+        self._under: dict[JobId, int] = {}  # all that were handed over and are not finished: job and attempt
         self._places: dict[str, _Place] = {}
         self._answered: deque[tuple[Target, Collected | Exception]] = deque()
         self._left: list[Left] = []  # collected, to be finished
@@ -53,17 +52,13 @@ class Collector:
             self._left, self._batch = [*self._batch, *self._left], []
 
     def has(self, job: JobId, attempt: int) -> bool:
-        return job in self._since and self._since[job][0] == attempt
-
-    def slow(self, job: JobId, now: datetime) -> bool:
-        """Whether it takes so long that the records should say at once that the job has ended."""
-        return job in self._since and (now - self._since[job][1]).total_seconds() > SOON
+        return self._under.get(job) == attempt
 
     def add(self, target: Target) -> None:
         """Of an ended job, read to its end."""
         job, attempt = target.job.id, target.attempt
         if not self.has(job, attempt.n):
-            self._since[job] = (attempt.n, self.world.now())
+            self._under[job] = attempt.n
             self._places.setdefault(attempt.provider, _Place()).todo.append(target)
 
     def step(self, now: datetime) -> datetime | None:
@@ -124,7 +119,7 @@ class Collector:
                 self._say(target.attempt.provider, place)
             place.failures, place.not_before = 0, None
             if isinstance(answer, Exception):
-                del self._since[job]
+                del self._under[job]
                 self.world.troubles.met(job, "collecting", answer, now)
             else:
                 self._left.append((target, answer))
@@ -157,7 +152,7 @@ class Collector:
         batch, self._batch = {target.job.id: (target.attempt.n, left) for target, left in self._batch}, []
         self.world.alarms.clear("results")
         for job_id in batch:
-            self._since.pop(job_id, None)
+            self._under.pop(job_id, None)
         for job_id, error in culprits.items():
             self.world.troubles.met(job_id, "collecting", error, self.world.now())
         with book.transaction():

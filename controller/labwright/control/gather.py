@@ -21,6 +21,7 @@ from labwright.ports.records import Batch, QueryLimits
 
 RECENT = 100  # plans and acts that are written again after a start: the last ones before a crash may be missing
 PATIENCE = 2.0  # seconds until what could not be read is tried again
+SOON = 5.0  # seconds in which most jobs are finished: until then their rows are not written twice
 ROWS = 2000  # rows of changed jobs written in one go
 
 
@@ -113,10 +114,11 @@ class Gatherer:
         return None
 
     def _dirty(self, now: datetime) -> list[Job]:
-        """Jobs whose rows are to be written, but for those that are being finished: they get theirs from their manifests."""
-        book = self.world.book
-        book.jobs([job for job, _ in book.uncollected])
-        soon = {job for job, n in book.uncollected if self._ends(job, n) and not self.collector.slow(job, now)}
+        """Jobs whose rows are to be written, but for those that ended just now: most get theirs from their manifests."""
+        book, since = self.world.book, later(now, -SOON)
+        ended = [a for a in book.uncollected.values() if a.ended is not None and a.ended > since]
+        book.jobs([a.job for a in ended])
+        soon = {a.job for a in ended if self._ends(a.job, a.n)}
         ids = list(islice((job for job in book.dirty if job not in soon), ROWS))
         known = book.jobs(ids)
         for job_id in ids:
