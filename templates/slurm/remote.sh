@@ -21,7 +21,7 @@ prepare() { # OWNER: the folders, and whose they are
   [[ -s $root/owner ]] || printf '%s\n' "$1" >"$root/owner" || exit 73
   cat "$root/owner"
   cd "$root" && pwd -P
-  printf '%s\n' "$HOME" "$(date +%s.%N)" "$(uname -sm)"
+  printf '%s\n' "$HOME" "$(id -un)" "$(date +%s.%N)" "$(uname -sm)"
   command -v uv || echo -
 }
 

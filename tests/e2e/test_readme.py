@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from labwright.decide.parse import parse_task
+from labwright.decide.parse import parse_lab, parse_task
 from tests.e2e.git import ENV
 
 TOP = Path(__file__).resolve().parents[2]
@@ -26,9 +26,10 @@ def test_every_link_of_readme_leads_to_a_file() -> None:
     assert [link for link in links if not (TOP / link).exists()] == []
 
 
-def test_its_task_is_valid() -> None:
-    (text,) = fenced("yaml")
-    assert parse_task(text.encode(), "experiments/alpha/train/task.yaml").sweeps is not None
+def test_its_task_and_its_lab_are_valid() -> None:
+    task, lab = fenced("yaml")
+    assert parse_task(task.encode(), "experiments/alpha/train/task.yaml").sweeps is not None
+    assert parse_lab(lab.encode(), "lab.yaml").providers
 
 
 def test_its_script_records_what_it_says(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ class Site:
 
     root: str  # the lab's folder, absolute and without links
     home: str
+    user: str
     skew_from: float  # the login node's clock then, seconds since the epoch
     platform: str  # `Linux x86_64`
     uv: str | None
@@ -74,15 +75,15 @@ class Desk:
             self.transport.put(self._script, f"{root}/tools/{self._digest}/remote.sh", mode=0o755)
             ran = self._run(root, "prepare", self._owner)
         lines = ran.text.split("\n")
-        if ran.code or len(lines) < 6:
+        if ran.code or len(lines) < 7:
             raise Unavailable(f"{root} on the cluster cannot be used: {words(ran)}", hint="see `workdir` in lab.yaml")
-        owner, real, home, now, platform, uv = lines[:6]
+        owner, real, home, user, now, platform, uv = lines[:7]
         if owner != self._owner:
             raise Refused(
                 f"{root} on the cluster belongs to the lab of {owner}",
                 hint=f"give one of them another `name` or `workdir` in lab.yaml; if it is the same lab, remove {root}/owner",
             )
-        return Site(real, home, float(now), platform, None if uv == "-" else uv)
+        return Site(real, home, user, float(now), platform, None if uv == "-" else uv)
 
     def _home(self) -> str:
         ran = self.transport.run(["sh", "-c", "cd && pwd -P"])

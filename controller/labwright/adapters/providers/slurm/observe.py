@@ -3,6 +3,7 @@
 Files are looked at often and cost slurmctld nothing: each end leaves a mark in one folder. squeue is asked once for everything,
 never more often than lab.yaml's `poll`; the accounting only for what left the queue without a record."""
 
+import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -57,9 +58,14 @@ class Observer:
     queue_at: float = 0.0
     full_at: float = 0.0
     failures: int = 0
+    lock: threading.RLock = field(default_factory=threading.RLock)  # who observes and who forgets are on any thread
 
     def observe(self, handles: Sequence[Handle]) -> Mapping[Handle, Seen]:
         """Raises Unavailable when nobody on the cluster answers."""
+        with self.lock:
+            return self._observe(handles)
+
+    def _observe(self, handles: Sequence[Handle]) -> Mapping[Handle, Seen]:
         now = time.monotonic()
         parsed = {handle: parse(handle) for handle in handles}
         new = [h for h, known in parsed.items() if known and known.user in self.people and h not in self.memory]
@@ -74,12 +80,14 @@ class Observer:
 
     def ended(self, handles: Sequence[Handle]) -> Sequence[Handle]:
         """Those that certainly run no more, and will not."""
-        seen = self.observe([*self.memory, *(h for h in handles if h not in self.memory)])
+        with self.lock:
+            seen = self._observe([*self.memory, *(h for h in handles if h not in self.memory)])
         return [handle for handle in handles if seen[handle].phase in (Phase.ENDED, Phase.MISSING)]
 
     def forget(self, handle: Handle) -> None:
-        if found := self.memory.get(handle):
-            found.seen = Seen(Phase.MISSING)
+        with self.lock:
+            if found := self.memory.get(handle):
+                found.seen = Seen(Phase.MISSING)
 
     @property
     def calls_a_minute(self) -> int:
@@ -92,10 +100,15 @@ class Observer:
         with_queue = now >= self.queue_at
         everyone = now >= self.full_at
         queue, changed = Queue(), False
-        for name, handles in self._by_person(live).items():
-            changed |= self._look_of(self.people[name], handles, everyone, with_queue, queue)
+        groups = self._by_person(live)
+        users = self._users(groups) if with_queue else "-"
+        for name, handles in groups.items():
+            full = [h for h in handles if everyone or not self.memory[h].looked]
+            changed |= self._look_of(self.people[name], handles, full, users, queue)
+            users = "-"  # one question tells everybody's jobs
         if with_queue and "squeue" not in self.alarms:
             self._take_queue(live, queue)
+            changed |= self._look_at_new_arrivals(groups)
             self._follow_vanished(live, now)
             changed |= self._take_in(live)
         if everyone:
@@ -112,19 +125,34 @@ class Observer:
             found.setdefault(self.memory[handle].known.user, []).append(handle)
         return found
 
+    def _users(self, names: Iterable[str]) -> str:
+        return ",".join(name or self.people[name].desk.site().user for name in names)
+
+    def _look_at_new_arrivals(self, groups: Mapping[str, Sequence[Handle]]) -> bool:
+        """Attempts that are on their nodes and have not begun to run, as far as is known here."""
+        fresh = False
+        for name, handles in groups.items():
+            found = [(h, self.memory[h]) for h in handles]
+            arrived = [
+                h for h, m in found if m.entry and m.seen.phase is not Phase.ENDED and not m.phases.count("run ")
+                and meaning(m.entry.state).phase is Phase.RUN
+            ]  # fmt: skip
+            if arrived:
+                fresh |= self._look_of(self.people[name], arrived, arrived, "-", Queue())
+        return fresh
+
     def _look_of(
-        self, person: Person, handles: Sequence[Handle], everyone: bool, with_queue: bool, queue: Queue
+        self, person: Person, handles: Sequence[Handle], full: Sequence[Handle], users: str, queue: Queue
     ) -> bool:
-        """One person's files, and their part of the queue. True when something was new."""
+        """One person's files, the folders of `full` whole, and the queue of all `users`. True when something was new."""
         by_token = {self.memory[h].known.token: h for h in handles}
-        full = [t for t, h in by_token.items() if everyone or self._undecided(self.memory[h], with_queue)]
-        user = (person.account.user if person.account else None) or "@me"
-        answer = person.desk.call("look", user if with_queue else "-", stdin=joined(full), timeout=90)
+        tokens = [self.memory[h].known.token for h in full]
+        answer = person.desk.call("look", users, stdin=joined(tokens), timeout=90)
         try:
             said = by_kind(answer.decode(errors="replace"))
         except ValueError:
             raise Unavailable("the login node's answer was cut short", retry_in=2) from None
-        if with_queue:
+        if users != "-":
             self._asked(1)
             self._squeue_says(said.get("X"))
             squeue(said.get("Q", ()), queue)
@@ -138,11 +166,6 @@ class Observer:
         if left := [token for token in marked if self.memory[by_token[Token(token)]].seen.phase is not Phase.ENDED]:
             fresh |= self._ends(person, left, by_token)
         return fresh
-
-    @staticmethod
-    def _undecided(found: _Memory, with_queue: bool) -> bool:
-        """Whether its folder is worth a look: it is new, or between its start and its run."""
-        return not found.looked or (with_queue and found.seen.phase is not Phase.RUN and found.entry is not None)
 
     def _ends(self, person: Person, tokens: Sequence[str], by_token: Mapping[Token, Handle]) -> bool:
         answer = person.desk.call("ends", stdin=joined(tokens)).decode(errors="replace")
