@@ -59,7 +59,7 @@ class Keys(AuthStrategy):
 
     def _keys(self, agent: paramiko.Agent) -> Iterator[tuple[str, paramiko.PKey]]:
         if self._key_file:
-            yield self._named(Path(self._key_file).expanduser(), agent)
+            yield named(Path(self._key_file).expanduser(), agent)
             return
         configured = [Path(path).expanduser() for path in self._config.get("identityfile", ())]
         yield from self._loaded(configured)
@@ -77,16 +77,18 @@ class Keys(AuthStrategy):
                 except Refused as error:
                     self._passed_over.append(error.message)
 
-    def _named(self, path: Path, agent: paramiko.Agent) -> tuple[str, paramiko.PKey]:
-        try:
-            return str(path), load(path)
-        except Refused:
-            public = path.with_name(path.name + ".pub")
-            blob = public.read_text().split()[1:2] if public.is_file() else []
-            for key in agent.get_keys():
-                if [key.get_base64()] == blob:
-                    return f"{path} of the agent", key
-            raise
+
+def named(path: Path, agent: paramiko.Agent) -> tuple[str, paramiko.PKey]:
+    """The key of a file, from the agent where it has a passphrase; with a name for it. Raises Refused."""
+    try:
+        return str(path), load(path)
+    except Refused:
+        public = path.with_name(path.name + ".pub")
+        blob = public.read_text().split()[1:2] if public.is_file() else []
+        for key in agent.get_keys():
+            if [key.get_base64()] == blob:
+                return f"{path} of the agent", key
+        raise
 
 
 def load(path: Path) -> paramiko.PKey:

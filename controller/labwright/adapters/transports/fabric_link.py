@@ -30,14 +30,15 @@ _STUCK = 15.0
 
 def connect(login: Login, timeout: float, keepalive: int) -> "FabricLink":
     login.check_key_file()
-    target = _target(login)
+    target = configured(login)
     with contextlib.ExitStack() as opened, turn(f"{target.host}:{target.port}"):
         _Dial(login, timeout, opened).open(target, login.key_file, login.host_key)
         target.transport.set_keepalive(keepalive)
         return FabricLink(target.transport, timeout, opened.pop_all())
 
 
-def _target(login: Login) -> Any:
+def configured(login: Login) -> Any:
+    """A fabric.Connection, not opened: what ~/.ssh/config makes of the login."""
     file = str(Path(login.config_file).expanduser()) if login.config_file else None
     try:
         config = fabric.Config(lazy=True, runtime_ssh_path=file)  # lazy: not fabric's own files
@@ -176,6 +177,10 @@ class _Steady:
         self._stuck_since = None
         return sent
 
+    def close(self) -> None:
+        with contextlib.suppress(OSError, EOFError, paramiko.SSHException):  # of a gateway that is closed before
+            self._sock.close()
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
 
@@ -183,17 +188,23 @@ class _Steady:
 class FabricLink:
     def __init__(self, transport: paramiko.Transport, timeout: float, opened: contextlib.ExitStack) -> None:
         self._transport, self._timeout, self._opened = transport, timeout, opened
+        self._opening = threading.Lock()
 
     def alive(self, *, sure: bool = False) -> bool:
         return self._transport.is_active()
 
     def channel(self) -> "ChannelDuplex":
+        with self._opening:  # paramiko keeps why one failed in a place for all
+            return ChannelDuplex(self._channel())
+
+    def _channel(self) -> paramiko.Channel:
         try:
             channel = self._transport.open_session(timeout=self._timeout)
         except paramiko.ChannelException as error:
             raise Full(error.text) from error
         except (paramiko.SSHException, EOFError, OSError) as error:
-            self.close()
+            if "Timeout" in str(error):
+                self.close()  # sshd itself answers this: nobody is there
             raise Unavailable(_words(error)) from error
         late = threading.Timer(self._timeout, channel.close)  # paramiko waits for the answer without a limit
         late.start()
@@ -204,7 +215,7 @@ class FabricLink:
             raise Unavailable(_words(error)) from error
         finally:
             late.cancel()
-        return ChannelDuplex(channel)
+        return channel
 
     def close(self) -> None:
         self._opened.close()

@@ -1,5 +1,6 @@
 """Files of a machine where only commands run: put, get and list as commands of coreutils. `~` is the home there."""
 
+import secrets
 from collections.abc import Callable, Sequence
 
 from labwright.domain.errors import OutcomeUnknown, Refused, Unavailable
@@ -11,12 +12,17 @@ _HOME = r"""case $1 in "~") p=$HOME ;; "~/"*) p=$HOME/${1#"~/"} ;; *) p=$1 ;; es
 """
 _PUT = (
     _HOME
-    + r"""case $p in /*) ;; *) p=./$p ;; esac
-mkdir -p -- "${p%/*}/" && t=$(mktemp -- "${p%/*}/.lab.XXXXXXXX") || exit 1
+    + r"""case $p in /*) d=${p%/*} ;; */*) d=./${p%/*} ;; *) d=. ;; esac
+[ -d "$d/" ] || mkdir -p -- "$d/" || exit 1
+t=$d/.lab.$4
 trap 'rm -f -- "$t"; exit 1' HUP INT TERM
-cat >"$t" && [ "$(stat -c %s -- "$t")" = "$3" ] && chmod -- "$2" "$t" && mv -fT -- "$t" "$p" || { rm -f -- "$t"; exit 1; }
+umask 077
+head -c "$3" >"$t" && IFS= read -r end && [ "$end" = "$4" ] && { [ "$2" = 600 ] || chmod -- "$2" "$t"; } &&
+mv -fT -- "$t" "$d/${p##*/}" || { rm -f -- "$t"; exit 1; }
 """
 )
+"""What follows the data tells that all of it came."""
+
 _GET = (
     _HOME
     + r"""[ -e "$p" ] || exit 44
@@ -32,7 +38,9 @@ _SLOW = 100_000
 
 
 def put(run: Run, data: bytes, path: str, mode: int) -> None:
-    ran = _asked(run, ["sh", "-c", _PUT, "lab", path, f"{mode:o}", str(len(data))], data, 60 + len(data) / _SLOW)
+    end = secrets.token_hex(8)
+    argv = ["sh", "-c", _PUT, "lab", path, f"{mode:o}", str(len(data)), end]
+    ran = _asked(run, argv, data + f"{end}\n".encode(), 60 + len(data) / _SLOW)
     if ran.code:
         raise _failed(path, ran)
 

@@ -64,6 +64,11 @@ def _connect(login: Login, timeout: float, keepalive: int) -> Link:
         return OpenSshLink(ssh, path, pid, stack.pop_all(), ours=True)
 
 
+def configured(login: Login, folder: Path, timeout: float) -> dict[str, str]:
+    """What ssh makes of its settings and the login. `folder` is for files of ours."""
+    return _Ssh(login, _options(login, folder, timeout, 15), timeout).settings()
+
+
 def _short() -> str:
     """Where a socket's path, of 107 characters at most, finds room."""
     usual = tempfile.gettempdir()

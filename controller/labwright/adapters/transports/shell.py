@@ -27,11 +27,11 @@ LOOP = r"""
 set +o posix
 cd
 unset OLDPWD
-_lab_read() { LC_ALL=C TMOUT=0 IFS= read -r -d "" "$1"; }
+_lab_read() { LC_ALL=C TMOUT=0 IFS= read -r -d "" "$@"; } 2>/dev/null
 _lab_run() {
   { timeout -k 5 "$_lab_limit" "$@" 2>&1 >&3 3>&- | head -c "$_lab_most" >&2 3>&-
     _lab_code=${PIPESTATUS[0]}
-    [ "$_lab_size" = 0 ] || cat >/dev/null 3>&-
+    [ "$_lab_size" = 0 ] || ! _lab_read -n 1 _lab_rest || cat >/dev/null 3>&-
     exit "$_lab_code"
   } 3>&1 | head -c "$_lab_most"
   return "${PIPESTATUS[0]}"
