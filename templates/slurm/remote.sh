@@ -4,6 +4,7 @@
 set -u
 root=$1 command=$2
 shift 2
+unset "${!SQUEUE_@}" "${!SACCT_@}" "${!SCANCEL_@}" "${!SINFO_@}" # a filter in somebody's profile would hide jobs from us
 export LC_ALL=C SLURM_BITSTR_LEN=0 SLURM_TIME_FORMAT=%s
 shopt -s nullglob
 
@@ -179,6 +180,11 @@ words() { # JOB: the last that Slurm itself wrote of it (`7`, `7_1`), for one th
   for file in "$root"/batches/*/slurm-"$1".out; do tail -c 4000 -- "$file"; done
 }
 
+saved() { # TOKEN: the newest complete checkpoint that an attempt has made since it began
+  find "$root/jobs/$1/checkpoints" -maxdepth 1 -name '*.json' -newer "$root/jobs/$1/claim" -printf '%T@ %f\n' 2>/dev/null |
+    sort -n | tail -n 1 | cut -d' ' -f2-
+}
+
 read_streams() { # LIMIT SHARE: "TOKEN FILE=OFFSET …" lines → "TOKEN FILE OFFSET LENGTH" lines, each with its bytes behind it
   local left=$1 share=$2 token pairs pair file size from take
   local -A offset=()
@@ -319,7 +325,7 @@ facts() { # what the cluster has and allows
 }
 
 case $command in
-prepare | have | place | submit | find_tokens | refuse | look | ends | vanished | words | read_streams | collect | fetch | cancel | forget | marks | tidy | list | facts)
+prepare | have | place | submit | find_tokens | refuse | look | ends | vanished | words | saved | read_streams | collect | fetch | cancel | forget | marks | tidy | list | facts)
   "$command" "$@"
   exit 0 # what cannot be done says so by an exit of its own
   ;;

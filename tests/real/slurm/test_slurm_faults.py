@@ -236,3 +236,20 @@ def test_what_a_broken_answer_means_is_not_guessed(tmp_path: Path, cluster: Clus
         assert bench.ended(handle).outcome is Outcome.CANCELLED
     finally:
         bench.close()
+
+
+def test_a_limit_on_jobs_lets_in_what_fits_and_the_rest_waits(tmp_path: Path, cluster: Cluster) -> None:
+    """The QOS refuses a user's sixth unfinished job, and with it a whole array that is too large."""
+    bench = SlurmBench(tmp_path, cluster, qos="few", sbatch=["--begin=now+1hour"])
+    try:
+        batch = [bench.submission(leaves(0)) for _ in range(12)]
+        answers = bench.provider.submit(batch)
+        let_in = [answer for answer in answers.values() if not isinstance(answer, LabError)]
+        assert 1 <= len(let_in) <= 5
+        assert {type(answer) for answer in answers.values() if isinstance(answer, LabError)} == {Unavailable}
+        bench.provider.cancel(let_in)
+        assert {bench.ended(handle).outcome for handle in let_in} == {Outcome.CANCELLED}
+        left = [s for s in batch if isinstance(answers[s.token], LabError)]
+        assert any(not isinstance(answer, LabError) for answer in bench.provider.submit(left).values())
+    finally:
+        bench.close()

@@ -16,7 +16,7 @@ from labwright.adapters.providers.slurm.handles import Known, parse
 from labwright.adapters.providers.slurm.queue import Entry, Queue, by_kind, sacct, squeue
 from labwright.adapters.providers.slurm.states import SETUP_FAILED, codes, meaning
 from labwright.adapters.providers.slurm.submit import Person
-from labwright.domain.errors import LabError, OutcomeUnknown, Unavailable
+from labwright.domain.errors import LabError, Unavailable
 from labwright.domain.ids import Handle, Token
 from labwright.domain.lifecycle import Outcome
 from labwright.domain.seen import Phase, Seen
@@ -331,12 +331,19 @@ def _from_queue(found: _Memory, now: datetime) -> Seen:
         return replace(seen, started=seen.started or entry.start, detail=f"Slurm says: {words}" if words else "")
     if meant.phase is Phase.QUEUED:
         again = "Slurm has requeued it; " if found.phases else ""
-        start = f", expected to start at {entry.start:%Y-%m-%d %H:%M} UTC" if entry.start and entry.start > now else ""
+        start = f", expected to start by {_roughly(entry.start, now)}" if entry.start and entry.start > now else ""
         reason = entry.reason or entry.state
         return replace(found.seen, phase=Phase.QUEUED, outcome=None, detail=f"{again}waits in Slurm: {reason}{start}")
     if meant.phase is Phase.ENDED:
         return replace(found.seen, phase=Phase.UNKNOWN, detail=f"Slurm says {entry.state}")  # the next look follows it
     return replace(found.seen, phase=Phase.UNKNOWN, detail=f"Slurm says {entry.state}")
+
+
+def _roughly(start: datetime, now: datetime) -> str:
+    """Slurm's estimate moves with every look: to the next ten minutes, or hours when it is far, so that it stays the same."""
+    step = 600 if start - now < timedelta(hours=2) else 3600
+    rounded = datetime.fromtimestamp(-(-int(start.timestamp()) // step) * step, start.tzinfo)
+    return f"{rounded:%Y-%m-%d %H:%M} UTC"
 
 
 def _ended(found: _Memory, entry: Entry, person: Person) -> Seen:
@@ -348,6 +355,9 @@ def _ended(found: _Memory, entry: Entry, person: Person) -> Seen:
     said = f"Slurm says {entry.state.split()[0]}" + (f" (by user {meant.by})" if meant.by else "")
     if outcome in (Outcome.ERROR, Outcome.SETUP_ERROR):
         said += _slurms_words(found, person)
+    if outcome is Outcome.TIMEOUT and (saved := _ask(person, "saved", found.known.token).strip()):
+        # the task's own limit is kept by its wrapper and leaves a record: this is the cluster's, which takes the machine away
+        outcome, said = Outcome.PREEMPTED, f"{said}; it saved {saved.removesuffix('.json')} before"
     under_way = _under_way(found) if found.phases else found.seen
     return replace(
         under_way,
@@ -363,12 +373,16 @@ def _ended(found: _Memory, entry: Entry, person: Person) -> Seen:
 
 
 def _slurms_words(found: _Memory, person: Person) -> str:
-    try:
-        text = person.desk.call("words", found.known.id).decode(errors="replace")
-    except (LabError, OutcomeUnknown):
-        return ""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for line in _ask(person, "words", found.known.id).splitlines() if line.strip()]
     return f": {' / '.join(lines[-3:])[-400:]}" if lines else ""
+
+
+def _ask(person: Person, command: str, *args: str) -> str:
+    """What is good to know and can be done without."""
+    try:
+        return person.desk.call(command, *args).decode(errors="replace")
+    except LabError:
+        return ""
 
 
 def _long_ago(entry: Entry, now: datetime) -> bool:

@@ -4,7 +4,7 @@ import io
 import re
 import tarfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -41,6 +41,9 @@ _PASSES = (
     "too many",
     "Requested nodes are busy",
     "draining",
+    "not available",
+    "inactive",
+    "maintenance",
 )
 _IN_DOUBT = (
     "Unable to contact",
@@ -92,18 +95,26 @@ class Submitter:
     def submit(self, person: Person, submissions: Sequence[Submission], facts: Facts) -> dict[Token, Handle | LabError]:
         found = self.find(person, [submission.token for submission in submissions])
         answers: dict[Token, Handle | LabError] = dict(found)
-        batches: list[Batch] = []
-        for group in groups([s for s in submissions if s.token not in found], facts.array_max(self.settings)):
-            try:
-                batches.append(self._batch(person, group, facts))
-            except LabError as error:
-                answers.update(dict.fromkeys((s.token for s in group.members), error))
-            except OSError as error:
-                why = Unavailable(f"{self.spool.root}: {error}", hint="nothing was started")
-                answers.update(dict.fromkeys((s.token for s in group.members), why))
-        if batches:
-            answers.update(self._send(person, batches))
+        left = list(groups([s for s in submissions if s.token not in found], facts.array_max(self.settings)))
+        while left:
+            batches = [batch for group in left if (batch := self._made(person, group, facts, answers)) is not None]
+            if batches:
+                answers.update(self._send(person, batches))
+            left = [half for batch in batches if (half := _half(batch.group, answers)) is not None]
         return answers
+
+    def _made(
+        self, person: Person, group: Group, facts: Facts, answers: dict[Token, Handle | LabError]
+    ) -> Batch | None:
+        """None for what cannot be made; then `answers` say why."""
+        try:
+            return self._batch(person, group, facts)
+        except LabError as error:
+            answers.update(dict.fromkeys((s.token for s in group.members), error))
+        except OSError as error:
+            why = Unavailable(f"{self.spool.root}: {error}", hint="nothing was started")
+            answers.update(dict.fromkeys((s.token for s in group.members), why))
+        return None
 
     # what a batch is made of
 
@@ -196,6 +207,19 @@ class Submitter:
         if refused:
             person.desk.call("refuse", stdin=joined(refused))
         return answers
+
+
+def _half(group: Group, answers: Mapping[Token, Handle | LabError]) -> Group | None:
+    """Of an array that a limit on jobs did not let in: what is tried at once instead, for a smaller one may have room."""
+    answer = answers[group.first.token]
+    if (
+        len(group.members) <= group.pack
+        or not isinstance(answer, Unavailable)
+        or not answer.message.startswith("sbatch:")
+    ):
+        return None
+    size = max(1, group.elements // 2) * group.pack
+    return replace(group, members=group.members[:size])
 
 
 def verdict_of(code: str, job: str, said: str) -> str | LabError:
