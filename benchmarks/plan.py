@@ -93,8 +93,7 @@ def first_life(lab: Path, tasks: int) -> None:
     bad = clocked(lambda: look(site))
     launched = any(job.task == "e78/t78" for job in site.world.book.ledger.jobs())
     memory = megabytes()
-    for job in list(site.world.book.live.values()):
-        site.world.book.amend(job, stop_asked="the benchmark is over")
+    site.world.book.amend(list(site.world.book.live.values()), stop_asked="the benchmark is over")
     site.controller.run(once=True)
     site.close()
     emit(

@@ -111,7 +111,7 @@ class Story(RuleBasedStateMachine):
         n = job.attempt + 1
         attempt = Attempt(job.id, n, Token(f"lab-j-{n}"), "p", now)
         with self.ledger.transaction():
-            self.ledger.amend(job, attempt=n)
+            self.ledger.amend([job], attempt=n)
             self.ledger.put_attempts([attempt])
         if arrives != "no":
             self.runs[attempt.token] = Run()
@@ -164,7 +164,7 @@ class Story(RuleBasedStateMachine):
     @precondition(lambda self: self.attempts_when_stopped is None and self.job.state in LIVE)
     @rule()
     def stop(self) -> None:
-        self.ledger.amend(self.job, stop_asked="stopped by ada")
+        self.ledger.amend([self.job], stop_asked="stopped by ada")
         self.attempts_when_stopped = len(self.attempts)
 
     # what the world does; each change may be seen at once or later

@@ -89,7 +89,7 @@ class Lab:
         info = CommitInfo(made.commit, (), "Ada", "ada@example.org", self.now, "")
         self.ledger.insert(jobs_of(made, info, self.now))
         for stop in () if made.held else made.stop:
-            self.ledger.amend(self.job(stop.job), stop_asked=stop.reason)
+            self.ledger.amend([self.job(stop.job)], stop_asked=stop.reason)
             if self.job(stop.job).state in (State.HELD, State.QUEUED):
                 self.become(stop.job, State.STOPPED, stop.reason)
         self.ledger.set_wants(made.branch, made.wants)

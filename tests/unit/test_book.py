@@ -49,7 +49,7 @@ def test_everything_written_in_a_turn_is_one_commit() -> None:
     with book.turn():
         book.move([Move(book.live[JobId("a0")], State.QUEUED, "", NOW)])
         with book.transaction():
-            book.amend(book.live[JobId("b0")], stop_asked="x")
+            book.amend([book.live[JobId("b0")]], stop_asked="x")
             book.put_attempts([an_attempt(a_job("a"))])
     assert book.ledger.commits == before + 1  # type: ignore[attr-defined]
     assert len(book.ledger.attempts()) == 1
@@ -137,7 +137,7 @@ def test_ended_attempts_are_uncollected_then_unpublished_then_gone() -> None:
 def test_every_change_makes_a_jobs_rows_old() -> None:
     book = book_of(a_job("a"))
     book.dirty.clear()
-    book.amend(book.live[JobId("a0")], reason="x")
+    book.amend([book.live[JobId("a0")]], reason="x")
     assert list(book.dirty) == ["a0"]
     before = book.changes
     book.put_attempts([an_attempt(a_job("a"))])

@@ -98,7 +98,7 @@ def test_never_superseded_means_never(lab: Lab) -> None:
 
 def test_a_job_that_is_being_stopped_is_not_stopped_again(lab: Lab) -> None:
     job = lab.push({A: task()}).launch[0].job
-    lab.ledger.amend(lab.job(job), stop_asked="stopped by ada")
+    lab.ledger.amend([lab.job(job)], stop_asked="stopped by ada")
     assert not lab.push({A: task("y")}).stop
 
 

@@ -52,7 +52,7 @@ def test_rerun_does_not_double_what_is_live() -> None:
 def test_what_is_being_stopped_does_not_stand_for_a_new_run() -> None:
     lab = Lab()
     job = run(lab, {A: task()}, "a").launch[0].job
-    lab.ledger.amend(lab.job(job), stop_asked="stopped by ada")
+    lab.ledger.amend([lab.job(job)], stop_asked="stopped by ada")
     assert [launch.generation for launch in run(lab, {}, "a").launch] == [1]
 
 

@@ -156,9 +156,7 @@ class Acts:
             if ended is not None:
                 return f"{ended.id} is {ended.state} already"
             raise Refused(f"no live job or task is called {act.target}")
-        for job in targets:
-            if not job.stop_asked:
-                book.amend(job, stop_asked=f"stopped by {act.by}")
+        book.amend([job for job in targets if not job.stop_asked], stop_asked=f"stopped by {act.by}")
         return f"stopping {' '.join(job.id for job in targets)}"
 
     def _confirm(self, act: Act, now: datetime) -> str:
@@ -175,7 +173,7 @@ class Acts:
         for stopped, reason in dict((plan.detail or {}).get("stop", {})).items():
             job = book.live.get(JobId(stopped))
             if job is not None and not job.stop_asked:
-                book.amend(job, stop_asked=reason)
+                book.amend([job], stop_asked=reason)
         return f"confirmed: {plan.launched} jobs"
 
     def _suspend(self, act: Act, now: datetime) -> str:

@@ -24,17 +24,18 @@ class Admission:
     def step(self, now: datetime) -> None:
         book = self.world.book
         held = self._to_look_at()
-        moves, reasons = [], []
+        moves: list[Move] = []
+        reasons: dict[str, list[Job]] = {}
         for verdict in admit(held, self.gates(held)) if held else ():
             if verdict.admitted:
                 moves.append(Move(verdict.job, State.QUEUED, verdict.reason, now))
             elif verdict.reason != verdict.job.reason:
-                reasons.append(verdict)
+                reasons.setdefault(verdict.reason, []).append(verdict.job)
         if moves or reasons:
             with book.transaction():
                 book.move(moves)
-                for verdict in reasons:
-                    book.amend(verdict.job, reason=verdict.reason)
+                for reason, jobs in reasons.items():
+                    book.amend(jobs, reason=reason)
 
     def _to_look_at(self) -> list[Job]:
         """HELD jobs whose gates may have opened: new ones, those that wait for what just ended, or all of them."""

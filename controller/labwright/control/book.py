@@ -146,11 +146,13 @@ class Book:
                 self.put_attempts([asked.attempt])
         return after
 
-    def amend(self, job: Job, **changes: Any) -> Job:
+    def amend(self, jobs: Sequence[Job], **changes: Any) -> None:
+        """The same changes for all, written at once."""
+        if not jobs:
+            return
         self._begin()
-        after = self.ledger.amend(job, **changes)
-        self._keep(after)
-        return after
+        for after in self.ledger.amend(jobs, **changes):
+            self._keep(after)
 
     def put_attempts(self, attempts: Sequence[Attempt]) -> None:
         """Written at the turn's end, each in its newest form; memory has them at once."""

@@ -166,7 +166,7 @@ class Collector:
         self.keeper.add(book.change_attempt(newest, collected=True, published=False), left.artifacts)
         now = book.job(written.id)
         if now is not None and now.reason != written.reason:
-            book.amend(now, reason=written.reason)
+            book.amend([now], reason=written.reason)
         elif now is not None and now.version == written.version:
             book.dirty.pop(written.id, None)
 

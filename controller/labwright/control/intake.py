@@ -218,8 +218,11 @@ class Intake:
             ledger.put_contents(seen.made.asked[task].contents)
         book.insert(jobs_of(made, info, now))
         if not made.held:
+            by_reason: dict[str, list[Job]] = {}
             for stop in made.stop:
-                book.amend(book.live[stop.job], stop_asked=stop.reason)
+                by_reason.setdefault(stop.reason, []).append(book.live[stop.job])
+            for reason, jobs in by_reason.items():
+                book.amend(jobs, stop_asked=reason)
         ledger.set_wants(made.branch, made.wants)
         if not made.empty or made.refuse or made.invalid:
             row = plan_row(made, now)

@@ -109,8 +109,8 @@ class Launcher:
             self._in_vain[name] = book.changes
             return
         with book.transaction():
-            for attempt, _ in drafts:
-                book.amend(book.live[attempt.job], attempt=attempt.n, not_before=None)
+            for n in {attempt.n for attempt, _ in drafts}:
+                book.amend([book.live[a.job] for a, _ in drafts if a.n == n], attempt=n, not_before=None)
             book.put_attempts([attempt for attempt, _ in drafts])
         self.queue.drop(name, {attempt.job for attempt, _ in drafts})
         self.submitter.submit(name, provider, drafts)

@@ -199,7 +199,7 @@ class Submitter:
         self.world.log.warning("not submitted", job=attempt.job, why=str(error), again_in=wait)
         job = self.world.book.live.get(attempt.job)
         if job is not None and job.reason != (why := f"not submitted yet: {error}"):
-            self.world.book.amend(job, reason=why)
+            self.world.book.amend([job], reason=why)
 
     def _broken(self, attempts: Sequence[Attempt], error: Exception) -> None:
         """The whole call failed: of none of them is it known."""

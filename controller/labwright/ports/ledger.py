@@ -46,8 +46,9 @@ class Ledger(Protocol):
         another version by now, and IllegalMove for a pair that the table of states does not have."""
         ...
 
-    def amend(self, job: Job, **changes: Any) -> Job:
-        """Columns other than the state: reason, stop_asked, not_before. No history row. Raises Stale."""
+    def amend(self, jobs: Sequence[Job], **changes: Any) -> Sequence[Job]:
+        """Columns other than the state, the same for all: reason, stop_asked, not_before. No history row. Raises Stale, with
+        nothing changed."""
         ...
 
     def history(self, job: JobId) -> Sequence[Transition]: ...

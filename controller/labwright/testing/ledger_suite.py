@@ -120,7 +120,7 @@ class LedgerSuite(TextsSuite):
     def test_one_stale_move_undoes_the_whole_batch(self, ledger: Ledger) -> None:
         jobs = [a_job(n) for n in (1, 2, 3)]
         ledger.insert(jobs)
-        ledger.amend(jobs[1], reason="changed")
+        ledger.amend([jobs[1]], reason="changed")
         before = ledger.jobs()
         moves = [queued(job, attempt=an_attempt(job)) for job in jobs]
         with pytest.raises(Stale):
@@ -151,13 +151,24 @@ class LedgerSuite(TextsSuite):
     def test_amend_changes_columns_without_history(self, ledger: Ledger) -> None:
         job = a_job(1)
         ledger.insert([job])
-        after = ledger.amend(job, reason="quota: none left", stop_asked="by ada", not_before=NOON)
+        (after,) = ledger.amend([job], reason="quota: none left", stop_asked="by ada", not_before=NOON)
         assert after == replace(job, reason="quota: none left", stop_asked="by ada", not_before=NOON, version=1)
         assert ledger.jobs() == [after] and len(ledger.history(job.id)) == 1
         with pytest.raises(Stale):
-            ledger.amend(job, reason="late")
+            ledger.amend([job], reason="late")
         with pytest.raises(TypeError):
-            ledger.amend(after, state=State.COMPLETE)
+            ledger.amend([after], state=State.COMPLETE)
+
+    def test_a_thousand_jobs_are_amended_as_one_or_not_at_all(self, ledger: Ledger) -> None:
+        jobs = [a_job(number) for number in range(1000)]
+        ledger.insert(jobs)
+        after = ledger.amend(jobs, attempt=1)
+        assert after == [replace(job, attempt=1, version=1) for job in jobs]
+        assert {job.attempt for job in ledger.jobs()} == {1}
+        ledger.amend([after[7]], reason="changed meanwhile")
+        with pytest.raises(Stale):
+            ledger.amend(after, attempt=2)
+        assert {job.attempt for job in ledger.jobs()} == {1}
 
     def test_history_of_an_unknown_job_is_empty(self, ledger: Ledger) -> None:
         assert ledger.history(JobId("nobody")) == []
@@ -254,6 +265,6 @@ class KeptLedgerSuite(LedgerSuite):
     def test_of_two_writers_the_second_is_stale(self, ledger: Ledger, again: Callable[[], Ledger]) -> None:
         other = again()
         ledger.insert([a_job(1)])
-        other.amend(a_job(1), reason="first")
+        other.amend([a_job(1)], reason="first")
         with pytest.raises(Stale):
             ledger.move([queued(a_job(1))])

@@ -95,11 +95,11 @@ class MemoryLedger:
         self.put_attempts(attempts)
         return after
 
-    def amend(self, job: Job, **changes: Any) -> Job:
+    def amend(self, jobs: Sequence[Job], **changes: Any) -> Sequence[Job]:
         if "state" in changes or "version" in changes:
             raise TypeError("amend cannot change the state or the version; use move")
-        after = replace(job, **changes, version=job.version + 1)
-        self._swap([after])
+        after = [replace(job, **changes, version=job.version + 1) for job in jobs]
+        self._swap(after)
         return after
 
     def _swap(self, after: Sequence[Job]) -> None:

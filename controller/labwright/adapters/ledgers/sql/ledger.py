@@ -119,12 +119,12 @@ class SqlLedger:
             self.put_attempts([m.attempt for m in moves if m.attempt])
         return after
 
-    def amend(self, job: Job, **changes: Any) -> Job:
+    def amend(self, jobs: Sequence[Job], **changes: Any) -> Sequence[Job]:
         if "state" in changes or "version" in changes:
             raise TypeError("amend cannot change the state or the version; use move")
-        after = replace(job, **changes, version=job.version + 1)
+        after = [replace(job, **changes, version=job.version + 1) for job in jobs]
         with self._writing() as connection:
-            statements.swap(connection, [after])
+            statements.swap(connection, after)
         return after
 
     def history(self, job: JobId) -> Sequence[Transition]:

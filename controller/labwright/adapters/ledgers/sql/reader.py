@@ -141,7 +141,7 @@ class SqliteReader:
     def move(self, moves: Sequence[Move]) -> Sequence[Job]:
         _refuse()
 
-    def amend(self, job: Job, **changes: Any) -> Job:
+    def amend(self, jobs: Sequence[Job], **changes: Any) -> Sequence[Job]:
         _refuse()
 
     def put_attempts(self, attempts: Sequence[Attempt]) -> None:
