@@ -123,17 +123,18 @@ refuse() { # batches on standard input that Slurm certainly does not have
 # observation
 
 look() { # USERS or -: what changed. E = exit record, P = phases of a token asked for on standard input, Q = a line of squeue
-  local token file text pid start boot key
+  local token text pid start boot key stop
   cd "$root" || exit 73
   while IFS= read -r token; do
     if [[ -e jobs/$token/exit.json ]]; then
       ended "$token"
     elif [[ -d jobs/$token ]]; then
-      key=- text=
-      [[ -f jobs/$token/claim ]] && read -r pid start boot key <"jobs/$token/claim"
+      key= text= stop=
+      [[ -e jobs/$token/cancel ]] && stop=stop
+      [[ -f jobs/$token/claim ]] && read -r pid start boot key <"jobs/$token/claim" && key=${key:--}
       [[ -f jobs/$token/phase ]] && IFS= read -rd '' -n 1000 text <"jobs/$token/phase"
       text=${text//$'\n'/;}
-      printf 'P\t%s\t%s\t%s\n' "$token" "${key//$'\t'/ }" "${text//$'\t'/ }"
+      printf 'P\t%s\t%s\t%s\t%s\n' "$token" "${key//$'\t'/ }" "$stop" "${text//$'\t'/ }"
     else
       printf 'N\t%s\n' "$token"
     fi
@@ -167,7 +168,7 @@ vanished() { # IDS: what Slurm still knows of jobs that left the queue. Z = sque
   elif [[ $text != *"Invalid job id"* ]]; then
     printf 'X\tsqueue: %s\n' "${text//[$'\t\n']/ }"
   fi
-  if text=$(timeout -k 5 60 sacct -X -n -P --jobs="$1" --format=JobID,State,ExitCode,Start,End,NodeList 2>&1); then
+  if text=$(timeout -k 5 60 sacct -X -n -P --jobs="$1" --format=JobID,State,ExitCode,Start,End,NodeList,JobName 2>&1); then
     while IFS= read -r line; do [[ $line ]] && printf 'A\t%s\n' "$line"; done <<<"$text"
   else
     printf 'Y\tsacct: %s\n' "${text//[$'\t\n']/ }"

@@ -108,22 +108,22 @@ def test_several_peoples_queues_come_into_one() -> None:
 
 
 def test_the_accounting_tells_code_and_times() -> None:
-    queue = sacct([f"12|FAILED|3:0|{SECONDS}|{SECONDS}|node1", "13|PENDING|0:0|Unknown|Unknown|None assigned"])
-    assert queue.get(known("12")) == Entry("FAILED", "", "node1", AT, AT, "3:0")
-    assert queue.get(known("13")) == Entry("PENDING", codes="0:0")
+    queue = sacct([f"12|FAILED|3:0|{SECONDS}|{SECONDS}|node1|lab-a", "13|PENDING|0:0|Unknown|Unknown|None assigned|lab-b|c"])
+    assert queue.get(known("12")) == Entry("FAILED", "", "node1", AT, AT, "3:0", "lab-a")
+    assert queue.get(known("13")) == Entry("PENDING", codes="0:0", name="lab-b|c")
 
 
 def test_of_a_requeued_job_the_last_row_counts() -> None:
-    rows = [f"12|{state}|0:0|1|2|node1" for state in ("PREEMPTED", "NODE_FAIL", "COMPLETED")]
+    rows = [f"12|{state}|0:0|1|2|node1|n" for state in ("PREEMPTED", "NODE_FAIL", "COMPLETED")]
     assert states(sacct(rows), "12") == ["COMPLETED"]
 
 
 def test_the_accounting_too_has_ranges() -> None:
     queue = sacct(
         [
-            "123_[5-9]|CANCELLED by 1000|0:0|None|2|None assigned",
-            "123_4|COMPLETED|0:0|1|2|n1",
-            "123_[11%2]|PENDING|0:0|Unknown|Unknown|",
+            "123_[5-9]|CANCELLED by 1000|0:0|None|2|None assigned|n",
+            "123_4|COMPLETED|0:0|1|2|n1|n",
+            "123_[11%2]|PENDING|0:0|Unknown|Unknown||n",
         ]
     )
     assert states(queue, "123_4", "123_5", "123_9", "123_10", "123_11") == [
@@ -140,10 +140,10 @@ def test_the_accounting_too_has_ranges() -> None:
     [
         "",
         "12|COMPLETED|0:0",
-        "12+0|COMPLETED|0:0|1|2|n1",
-        "12.batch|COMPLETED|0:0|1|2|n1",
-        "12.0|FAILED|1:0|1|2|n1",
-        "12|FAILED|1:0|1|2|n1|more",
+        "12+0|COMPLETED|0:0|1|2|n1|n",
+        "12.batch|COMPLETED|0:0|1|2|n1|n",
+        "12.0|FAILED|1:0|1|2|n1|n",
+        "12|FAILED|1:0|1|2|n1",
         "sacct: error: x",
     ],
 )

@@ -33,7 +33,7 @@ def test_each_token_is_answered_by_how_far_it_got(remote: Remote) -> None:
     remote.job(B, claim="12 34 boot -\n", exit__json=RECORD)
     (remote.root / "ended" / B).touch()
     assert remote.call("look", "-", stdin=[A, B, C]) == [
-        f"P\t{A}\t7_1\tsetup 1.5;run 2.5;",
+        f"P\t{A}\t7_1\t\tsetup 1.5;run 2.5;",
         f"E\t{B}\t{RECORD.strip()}",
         f"N\t{C}",
         f"M\t{B}",
@@ -44,7 +44,7 @@ def test_each_token_is_answered_by_how_far_it_got(remote: Remote) -> None:
 
 def test_a_folder_in_which_nothing_was_written_yet_is_one_all_the_same(remote: Remote) -> None:
     remote.job(A)
-    assert remote.call("look", "-", stdin=[A]) == [f"P\t{A}\t-\t", "."]
+    assert remote.call("look", "-", stdin=[A]) == [f"P\t{A}\t\t\t", "."]
 
 
 def test_the_queue_of_all_users_is_asked_in_one_question(remote: Remote) -> None:
@@ -68,7 +68,7 @@ def test_r26_what_a_job_wrote_into_the_wrappers_files_is_a_field_and_a_line(remo
     remote.job(C, claim=b"\xff\xfe", phase=b"a\0b\n")
     found = remote.call("look", "-", stdin=[A, B, C])
     assert [line.split("\t")[0] for line in found] == ["P", "E", "P", "."]
-    assert [len(line.split("\t")) for line in found] == [4, 3, 4, 1]
+    assert [len(line.split("\t")) for line in found] == [5, 3, 5, 1]
 
 
 def test_r26_links_pipes_and_folders_in_place_of_the_wrappers_files_are_nothing(remote: Remote, tmp_path: Path) -> None:

@@ -75,13 +75,13 @@ def squeue(lines: Iterable[str], into: Queue | None = None) -> Queue:
 
 
 def sacct(lines: Iterable[str], into: Queue | None = None) -> Queue:
-    """Of `JobID,State,ExitCode,Start,End,NodeList`, parsable; of several rows of one job the last counts."""
+    """Of `JobID,State,ExitCode,Start,End,NodeList,JobName`, parsable; of several rows of one job the last counts."""
     queue = into or Queue()
     for line in lines:
-        cells = line.split("|")
-        if len(cells) == 6:
-            id_text, state, exit_code, start, end, node = cells
-            queue.put(id_text, Entry(state, "", _node(node), _epoch(start), _epoch(end), exit_code))
+        cells = line.split("|", 6)
+        if len(cells) == 7:
+            id_text, state, exit_code, start, end, node, name = cells
+            queue.put(id_text, Entry(state, "", _node(node), _epoch(start), _epoch(end), exit_code, name))
     return queue
 
 
