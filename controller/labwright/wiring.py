@@ -17,8 +17,10 @@ from labwright.settings import Place, is_url
 
 if TYPE_CHECKING:
     from labwright.adapters.records.from_results import Loaded
+    from labwright.adapters.transports.login import Login
     from labwright.control.loop import Controller
     from labwright.control.world import Options, World
+    from labwright.domain.finding import Finding
     from labwright.domain.lab import Lab
     from labwright.domain.slurm import Account, SlurmProvider
     from labwright.ports.artifacts import ArtifactStore
@@ -212,19 +214,65 @@ def open_transport(settings: SlurmProvider, account: Account | None = None) -> T
     """The way to a cluster's login node, as its provider's user or as one of `users`. Nothing is sent before the first call."""
     from labwright.adapters.transports.fabric import FabricTransport
     from labwright.adapters.transports.local import LocalTransport
-    from labwright.adapters.transports.login import Login
     from labwright.adapters.transports.openssh import OpenSshTransport
 
-    if settings.host is None:
+    if (login := _login(settings, account)) is None:
         return LocalTransport()
-    login = Login(
+    return OpenSshTransport(login) if settings.transport == "openssh" else FabricTransport(login)
+
+
+def _login(settings: SlurmProvider, account: Account | None) -> Login | None:
+    """None: the controller runs on the login node."""
+    from labwright.adapters.transports.login import Login
+
+    if settings.host is None:
+        return None
+    return Login(
         settings.host,
         user=(account.user if account else settings.user) or "",
         port=settings.port or 0,
         key_file=(account and account.ssh_key) or settings.ssh_key or "",
         host_key=settings.host_key or "",
     )
-    return OpenSshTransport(login) if settings.transport == "openssh" else FabricTransport(login)
+
+
+def examine(place: Place, lab: Lab, name: str, *, submit: bool = False) -> Iterator[Finding]:
+    """What keeps a controller from a cluster of lab.yaml, and what that might say better, as it is found. Nothing that is made
+    there stays; with `submit` a job of a minute looks at a node."""
+    from labwright.adapters.providers.slurm.examine import Examination
+    from labwright.domain.finding import FAIL
+    from labwright.domain.secrets import references
+    from labwright.domain.slurm import SlurmProvider
+
+    settings = lab.providers[name]
+    if not isinstance(settings, SlurmProvider):
+        raise Refused(f"provider {name} is no cluster", hint="`lab doctor` looks at all providers")
+    secrets = bool(lab.secrets or references(settings.env))
+    clock, owner = open_clock(), place.repo if place.used else ""
+    for account in (None, *settings.users.values()):
+        transport, good = open_transport(settings, account), True
+        inside = Examination(transport, settings, account, lab.name, owner, secrets, clock)
+        try:
+            for found in _way_to(settings, account, transport, clock):
+                good &= found.result != FAIL
+                yield _of(account, found)
+            for found in inside.findings(submit=submit and account is None) if good else ():
+                yield _of(account, found)
+        finally:
+            transport.close()
+
+
+def _of(account: Account | None, found: Finding) -> Finding:
+    return replace(found, check=f"{account.user}: {found.check}") if account else found
+
+
+def _way_to(settings: SlurmProvider, account: Account | None, transport: Transport, clock: Clock) -> Iterator[Finding]:
+    from labwright.adapters.transports import examine
+
+    if login := _login(settings, account):
+        with_ssh = settings.transport == "openssh"
+        return examine.examine(login, transport, clock, with_ssh=with_ssh, known_host=account is not None)
+    return iter([examine.entered(transport, "this machine")])
 
 
 @contextmanager

@@ -2,22 +2,36 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from labwright.cli import completion
 from labwright.cli.asjson import print_json
 from labwright.cli.finding import FAIL, OK, WARN, Finding
 from labwright.cli.shell import NO, JsonOption, RepoOption, place
+from labwright.domain.errors import Refused
 
 if TYPE_CHECKING:
     from labwright.settings import Place
 
 
-def doctor(repo: RepoOption = None, as_json: JsonOption = False) -> None:
+def doctor(
+    provider: Annotated[
+        str | None,
+        typer.Argument(help="A cluster of lab.yaml: everything about it", autocompletion=completion.providers),
+    ] = None,
+    submit: Annotated[bool, typer.Option("--submit", help="Have a job of a minute look at a node of it, too")] = False,
+    repo: RepoOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Check git, the repository, lab.yaml, the state folder, the providers, the results branch. Exit status 1 if one fails."""
-    found = []
-    for finding in findings(place(repo)):
+    from labwright.cli.doctor_cluster import cluster_findings
+
+    if submit and provider is None:
+        raise Refused("--submit needs the name of a provider", hint="lab doctor PROVIDER --submit")
+    of, found = place(repo), []
+    for finding in findings(of) if provider is None else cluster_findings(of, provider, submit=submit):
         found.append(finding)
         if not as_json:
             _say(finding)

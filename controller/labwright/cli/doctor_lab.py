@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from labwright.cli.doctor_cluster import in_short, is_cluster
 from labwright.cli.drafting import lab_of
 from labwright.cli.finding import FAIL, OK, WARN, Finding, told
 from labwright.control.intake import watched
@@ -67,7 +68,10 @@ def _configured(of: Place, repo: "Repo", tips: Mapping[str, str], default: str) 
     yield from _secrets(lab)
     with judges(of, repo, lab) as providers:
         for name in lab.providers:
-            yield _provider(name, lab, providers.get(name))
+            if is_cluster(lab, name):
+                yield from in_short(of, lab, name)
+            else:
+                yield _provider(name, lab, providers.get(name))
     yield _results(of, lab)
 
 

@@ -41,16 +41,20 @@ class _Target:
         return f"{self.host} port {self.port}"
 
 
-def examine(login: Login, transport: Transport, clock: Clock, *, with_ssh: bool) -> Iterator[Finding]:
-    """`with_ssh`: the transport is the system's ssh. A step that fails is the last one."""
-    found = [_key(login, with_ssh=with_ssh)]
-    yield found[0]
-    if found[0].result == FAIL:
+def examine(
+    login: Login, transport: Transport, clock: Clock, *, with_ssh: bool, known_host: bool = False
+) -> Iterator[Finding]:
+    """`with_ssh`: the transport is the system's ssh; `known_host`: only what is this user's own. A step that fails is the last."""
+    yield (key := _key(login, with_ssh=with_ssh))
+    if key.result == FAIL:
         return
     try:
         target = _of_ssh(login) if with_ssh else _of_fabric(login)
     except (LabError, OutcomeUnknown) as error:
         yield _told("host", error)
+        return
+    if known_host:
+        yield entered(transport, str(target))
         return
     if target.through:
         yield Finding("host", OK, f"{target}, through {target.through}")
@@ -59,27 +63,34 @@ def examine(login: Login, transport: Transport, clock: Clock, *, with_ssh: bool)
             yield finding
             if finding.result == FAIL:
                 return
-    yield from entered(transport, clock, str(target))
+    yield (found := entered(transport, str(target)))
+    if found.result != FAIL:
+        yield clocks(transport, clock)
 
 
-def entered(transport: Transport, clock: Clock, where: str) -> Iterator[Finding]:
-    """Whether commands run there, as whom, and by which clock."""
+def entered(transport: Transport, where: str) -> Finding:
+    """Whether commands run there, and as whom."""
     try:
         user = transport.run(["id", "-un"], timeout=30).text.strip()
+    except (LabError, OutcomeUnknown) as error:
+        return _told("login", error)
+    odd = getattr(transport, "warning", "")
+    mend = "let ~/.bash_profile there do nothing when no terminal is there" if odd else ""
+    return Finding("login", WARN if odd else OK, odd or f"{where}, as {user}", mend)
+
+
+def clocks(transport: Transport, clock: Clock) -> Finding:
+    try:
         before = clock.now()
         there = float(transport.run(["date", "+%s.%N"], timeout=30).text)
         after = clock.now()
     except (LabError, OutcomeUnknown, ValueError) as error:
-        yield _told("login", error)
-        return
-    odd = getattr(transport, "warning", "")
-    mend = "let ~/.bash_profile there do nothing when no terminal is there" if odd else ""
-    yield Finding("login", WARN if odd else OK, odd or f"{where}, as {user}", mend)
-    skew = there - (before.timestamp() + after.timestamp()) / 2
-    off = abs(skew) > _SKEW + (after - before).total_seconds()
-    text = f"the login node's is {abs(skew):.1f} s {'ahead of' if skew > 0 else 'behind'} ours"
-    mend = "run an NTP service on both: times of jobs would be wrong by so much"
-    yield Finding("clock", WARN if off else OK, text, mend if off else "")
+        return _told("clock", error)
+    skew, doubt = there - (before.timestamp() + after.timestamp()) / 2, (after - before).total_seconds() / 2
+    if abs(skew) <= _SKEW + doubt:
+        return Finding("clock", OK, f"the login node's and ours are {max(abs(skew), doubt):.2g} s apart at most")
+    text = f"the login node's is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} ours"
+    return Finding("clock", WARN, text, "run an NTP service on both: times of jobs are wrong by so much")
 
 
 def _told(what: str, error: Exception) -> Finding:

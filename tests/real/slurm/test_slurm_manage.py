@@ -1,0 +1,169 @@
+"""A person with a lab repository and a cluster: what `lab doctor` says of it."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.lab_world import LabWorld
+from tests.real.slurm.cluster import BreakableCluster, Cluster
+
+pytestmark = pytest.mark.slow
+Make = Callable[..., LabWorld]
+Found = dict[str, dict[str, str]]
+
+
+def settings(cluster: Cluster, /, **more: Any) -> str:
+    """lab.yaml; JSON is YAML."""
+    key = " ".join(cluster.known_hosts.split()[1:])
+    way = {"host": cluster.host, "port": cluster.ssh_port, "user": cluster.user, "ssh_key": str(cluster.key)}
+    quick = {"grace": 2, "poll": 1, "notice": 0}
+    made = {"type": "slurm", **way, "host_key": key, **quick, **more}
+    provider = {name: value for name, value in made.items() if value is not None}
+    return json.dumps({"name": f"m{os.getpid()}", "providers": {"cluster": provider}, "default_provider": "cluster"})
+
+
+@pytest.fixture
+def make_lab(tmp_path: Path, slurm: Cluster) -> Iterator[Make]:
+    workdir = slurm.home / "labs" / f"manage-{os.getpid()}-{tmp_path.name}"
+
+    def make(files: dict[str, str] | None = None, **more: Any) -> LabWorld:
+        made = LabWorld(tmp_path)
+        made.commit({"lab.yaml": settings(slurm, **{"workdir": str(workdir), **more}), **(files or {})})
+        return made
+
+    yield make
+    shutil.rmtree(workdir, ignore_errors=True)
+
+
+def doctor(world: LabWorld, *args: str, code: int = 0) -> Found:
+    found = world.json("doctor", "cluster", *args, code=code)
+    assert all(one["mend"] for one in found if one["result"] != "ok"), found
+    return {one["check"]: one for one in found}
+
+
+# lab doctor
+
+
+def test_doctor_finds_nothing_to_mend_and_leaves_nothing_behind(cluster: Cluster, make_lab: Make) -> None:
+    world = make_lab(partition="main", spot_partition="spot")
+    found = doctor(world)
+    assert {name: one for name, one in found.items() if one["result"] == "fail"} == {}
+    assert found["login"]["text"].endswith("as lab")
+    assert "4 of 4 nodes" in found["partition"]["text"]
+    assert "lab in vision" in found["account"]["text"]
+    assert found["sbatch"]["text"].startswith("takes a small job")
+    assert "in partition spot" in found["sbatch, spot"]["text"]
+    assert "gres: {H100: h100}" in found["GPUs"]["mend"]
+    assert not list((cluster.home / "labs").glob(f"manage-{os.getpid()}-*"))
+    assert not list((cluster.home / "labs").glob(".lab-doctor*"))
+
+
+def test_doctor_s_job_looks_at_a_node(cluster: Cluster, make_lab: Make) -> None:
+    found = doctor(make_lab(), "--submit")
+    assert "ran on node" in found["probe job"]["text"]
+    assert (found["shared"]["result"], found["node clock"]["result"]) == ("ok", "ok")
+    assert found["node bash"]["result"] == "ok"
+    assert "lab-doctor" not in cluster.run("squeue", "--me", "-h", "-o", "%j").stdout
+    assert not list((cluster.home / "labs").glob(f"manage-{os.getpid()}-*/*/.doctor*"))
+
+
+def test_doctor_s_job_proves_that_nodes_do_not_see_a_folder(cluster: Cluster, make_lab: Make) -> None:
+    mine = f"/tmp/manage-{os.getpid()}"  # each machine of the test-bed has a /tmp of its own
+    found = doctor(make_lab(workdir=mine), "--submit", code=1)
+    assert found["shared"]["result"] == "fail"
+    assert "nothing that it wrote" in found["shared"]["text"]
+    assert "login and compute nodes share" in found["shared"]["mend"]
+    assert not cluster.ssh(f"ls -A {mine} 2>/dev/null").stdout
+
+
+@pytest.mark.parametrize(
+    ("more", "check", "text", "mend"),
+    [
+        ({"ssh_key": "/nowhere/key"}, "key", "there is no such key file", "private key"),
+        ({"port": 1}, "host", "Connection refused", "host"),
+        ({"host_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}, "host key", "CHANGED", "ask the site"),
+        ({"host_key": None}, "host key", "not known", 'host_key: "ssh-ed25519 AAAA'),
+        ({"user": "ada"}, "login", "login refused", "ssh ada@"),
+        ({"partition": "nope"}, "partition", "no such partition", "main, spot, spotgrace, few"),
+        ({"account": "speech"}, "account", "lab may not use speech", "vision"),
+        ({"qos": "gold"}, "account", "QOS gold", "few, normal"),
+        ({"gres": {"A100": "a100"}}, "gres", "no node has GPUs of type a100", "h100"),
+        ({"workdir": "/root/lab"}, "workdir", "cannot be written", "workdir"),
+        ({"sbatch": ["--licenses=matlab:1"]}, "sbatch", "license", "sbatch --test-only"),
+    ],
+)  # fmt: skip
+def test_doctor_says_what_is_wrong_and_how_to_mend_it(
+    cluster: Cluster, make_lab: Make, more: dict[str, Any], check: str, text: str, mend: str
+) -> None:
+    found = doctor(make_lab(**more), code=1)[check]
+    assert (found["result"], text in found["text"], mend in found["mend"]) == ("fail", True, True), found
+
+
+def test_doctor_knows_a_key_with_a_passphrase_and_one_that_others_read(
+    cluster: Cluster, make_lab: Make, tmp_path: Path
+) -> None:
+    locked = tmp_path / "locked"
+    subprocess.run(["ssh-keygen", "-qt", "ed25519", "-N", "secret", "-f", str(locked)], check=True)
+    found = doctor(make_lab(ssh_key=str(locked)), code=1)
+    assert list(found) == ["key"]
+    assert "passphrase" in found["key"]["text"]
+    assert "ssh-add" in found["key"]["mend"]
+    shutil.copy(cluster.key, tmp_path / "open")
+    (tmp_path / "open").chmod(0o644)
+    found = doctor(make_lab(ssh_key=str(tmp_path / "open")))
+    assert (found["key"]["result"], found["key"]["mend"]) == ("warn", f"chmod 600 {tmp_path / 'open'}")
+    strict = doctor(make_lab(ssh_key=str(tmp_path / "open"), transport="openssh"), code=1)
+    assert strict["key"]["result"] == "fail"
+
+
+def test_doctor_goes_the_way_of_ssh_s_own_configuration(cluster: Cluster, make_lab: Make) -> None:
+    found = doctor(make_lab(transport="openssh"))
+    assert found["login"]["text"].endswith("as lab")
+    assert "pinned in lab.yaml" in found["host key"]["text"]
+
+
+def test_doctor_looks_at_what_each_user_has_of_their_own(cluster: Cluster, make_lab: Make) -> None:
+    ada = cluster.as_user("ada")
+    own = {"user": "ada", "ssh_key": str(ada.key), "account": "vision", "workdir": "~/labs"}
+    found = doctor(make_lab(users={"ada@example.org": own}), code=1)
+    assert found["ada: login"]["text"].endswith("as ada")
+    assert "ada may not use vision" in found["ada: account"]["text"]
+    assert found["ada: sbatch"]["result"] == "fail"
+    assert found["account"]["result"] == "ok"
+
+
+def test_doctor_of_everything_has_a_cluster_in_short(cluster: Cluster, make_lab: Make) -> None:
+    world = make_lab()
+    found = {one["check"]: one for one in world.json("doctor")}
+    assert found["provider cluster"]["text"].startswith("slurm, ")
+    assert "as lab" in found["provider cluster"]["text"]
+    world.edit("lab.yaml", '"type": "slurm"', '"type": "slurm", "partition": "nope"')
+    found = {one["check"]: one for one in world.json("doctor", code=1)}
+    assert "no such partition" in found["provider cluster: partition"]["text"]
+    assert "provider cluster" not in found
+
+
+def test_doctor_says_which_daemon_is_away(breakable_cluster: BreakableCluster, make_lab: Make) -> None:
+    world = make_lab()
+    with breakable_cluster.without("slurmdbd"):
+        found = doctor(world)
+        assert found["accounting"]["result"] == "warn"
+        assert "keep their state" in found["accounting"]["text"]
+    with breakable_cluster.without("slurmctld"):
+        found = doctor(world, code=1)
+        assert found["slurmctld"]["result"] == "fail"
+        assert "Unable to contact slurm controller" in found["slurmctld"]["text"]
+        assert "partition" not in found
+        assert found["workdir"]["result"] == "ok"
+
+
+def test_doctor_refuses_a_provider_that_lab_yaml_does_not_have(cluster: Cluster, make_lab: Make) -> None:
+    world = make_lab()
+    assert "it has: cluster" in world.lab("doctor", "clutser", code=3).stderr
+    assert "needs the name" in world.lab("doctor", "--submit", code=3).stderr
