@@ -2,6 +2,7 @@
 export NODE_RANK=$SLURM_NODEID
 read -r stat </proc/self/stat
 read -r _ _ _ session _ <<<"${stat##*) }"
+[[ $NODE_RANK == 0 ]] && echo "$SLURM_STEP_ID" >"$LAB_JOB_DIR/.step" # for the wrapper, which is on this node
 tell() { # processes of this node that listen for USR1, once the wrapper says that the time is nearly up
   until [[ -e $LAB_JOB_DIR/notice ]]; do sleep 5; done
   local p s of key value
@@ -15,8 +16,18 @@ tell() { # processes of this node that listen for USR1, once the wrapper says th
   done
 }
 tell 2>/dev/null &
-teller=$!
-"$@"
-code=$?
+teller=$! ended=
+trap 'told=1 ended=1; kill -TERM -- "-$child" 2>/dev/null' TERM # where Slurm follows processes by cgroups, it tells the first one alone
+set -m
+"$@" &
+child=$!
+set +m
+while :; do
+  told=
+  wait "$child"
+  code=$?
+  [[ $told ]] || break
+done
+[[ $code == 0 || $ended ]] || { set -o noclobber; echo "$code" >"$LAB_JOB_DIR/.failed-$SLURM_STEP_ID"; } 2>/dev/null # the first of them
 kill "$teller" 2>/dev/null
 exit "$code"

@@ -24,10 +24,10 @@ QUICK = {"grace": 2, "poll": 1, "submit_timeout": 20, "notice": 5}
 class OnLoginNode:
     """The Transport port for a controller that runs on the login node as this user."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, path: str = "/usr/local/bin:/usr/bin:/bin") -> None:
         self._local = LocalTransport()
         home, user = str(cluster.home), cluster.user
-        env = [f"HOME={home}", f"USER={user}", f"LOGNAME={user}", "PATH=/usr/local/bin:/usr/bin:/bin"]
+        env = [f"HOME={home}", f"USER={user}", f"LOGNAME={user}", f"PATH={path}"]
         self._as_user = [
             "setpriv",
             f"--reuid={user}",
@@ -108,3 +108,7 @@ class SlurmBench(Bench):
         for provider in self._made:
             provider.close()
         shutil.rmtree(self.workdir, ignore_errors=True)
+
+
+MakeBench = Callable[..., SlurmBench]
+"""With settings of the provider, and `connect`."""

@@ -1,0 +1,72 @@
+"""What a test asks of Slurm itself, and what of Slurm's commands was called."""
+
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from labwright.adapters.providers.slurm.handles import parse
+from labwright.domain.ids import Handle
+from labwright.domain.seen import Phase, Seen
+from tests.real.slurm.cluster import Cluster
+from tests.real.slurm.slurm_bench import SlurmBench
+
+
+def id_of(handle: Handle) -> str:
+    """Slurm's own: `123`, or `123_7`."""
+    known = parse(handle)
+    assert known is not None
+    return known.id
+
+
+def job_of(handle: Handle) -> str:
+    """Of an element, its array."""
+    return id_of(handle).partition("_")[0]
+
+
+def shown(cluster: Cluster, handle: Handle) -> Mapping[str, str]:
+    """What `scontrol show job` says."""
+    done = cluster.run("scontrol", "show", "job", "-d", "-o", id_of(handle))
+    assert done.returncode == 0, done.stderr
+    return dict(re.findall(r"(\S+?)=(\S*)", done.stdout))
+
+
+def scontrol(*arguments: str) -> None:
+    """As the cluster's administrator."""
+    done = subprocess.run(["scontrol", *arguments], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def until_said(bench: SlurmBench, handle: Handle, words: str) -> Seen:
+    """Until the provider's word on it has these in it."""
+
+    def said() -> Seen | None:
+        seen = bench.see(handle)
+        assert seen.phase is not Phase.ENDED, seen
+        return seen if words in seen.detail else None
+
+    return bench.wait(said, f"{words!r} to be said of {handle}")
+
+
+def all_ended(bench: SlurmBench, handles: Sequence[Handle]) -> Mapping[Handle, Seen]:
+    def over() -> Mapping[Handle, Seen] | None:
+        seen = bench.provider.observe(handles)
+        return seen if all(one.phase is Phase.ENDED for one in seen.values()) else None
+
+    return bench.wait(over, f"{len(handles)} attempts to end")
+
+
+class Counter:
+    """A folder for the front of a PATH: Slurm's commands that write down how they were called, then do it."""
+
+    def __init__(self, cluster: Cluster, folder: Path) -> None:
+        self.path, self._calls = f"{folder}/bin:/usr/bin:/bin", folder / "calls"
+        lines = ["mkdir -p bin", ": >calls"]
+        for name in ("sbatch", "scancel"):
+            text = f'#!/bin/sh\\necho "{name} $*" >>{folder}/calls\\nexec /usr/bin/{name} "$@"\\n'
+            lines.append(f"printf '{text}' >bin/{name} && chmod +x bin/{name}")
+        done = cluster.run("sh", "-ec", f"mkdir -p {folder} && cd {folder}\n" + "\n".join(lines))
+        assert done.returncode == 0, done.stderr
+
+    def calls(self, command: str) -> list[str]:
+        return [line for line in self._calls.read_text().splitlines() if line.split(" ")[0] == command]
