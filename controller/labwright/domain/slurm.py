@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
-from labwright.domain.forms import Fault, Flag, Form, Gigabytes, Line, Lines, Positive, Span, Variables, named, show
+from labwright.domain.forms import Fault, Flag, Form, Line, Lines, Positive, Span, Variables, named, show
 
 WORD = r"[A-Za-z0-9][A-Za-z0-9_.@+-]*"  # of Slurm: partitions, accounts, QOS, GRES
 _OPTION = re.compile(r"--([a-z][a-z0-9-]*)(=[^\x00-\x1f]*)?")
@@ -22,6 +22,12 @@ OURS = frozenset(_OURS.split())  # what the controller itself decides, follows o
 ASKED = frozenset(_ASKED.split())  # what a task asks for under its own names
 
 
+def whole(name: str) -> str:
+    """An option's name, of the beginning of one: sbatch takes `--arr` for `--array`."""
+    begun = sorted(known for known in OURS | ASKED if name and known.startswith(name))
+    return name if name in begun or not begun else begun[0]
+
+
 def word(value: Any) -> str:
     """A name that Slurm knows: no blank, no quote, nothing that a shell or `#SBATCH` would read otherwise."""
     if not isinstance(value, str) or not re.fullmatch(WORD, value.strip()):
@@ -32,11 +38,12 @@ def word(value: Any) -> str:
 def words(value: Any) -> str:
     """`gpu` or `gpu,long`: Slurm takes the first that has room."""
     text = ",".join(value) if isinstance(value, list | tuple) and all(isinstance(v, str) for v in value) else value
-    if not isinstance(text, str) or not _LIST.fullmatch(text.replace(" ", "")):
+    found = re.sub(" *, *", ",", text.strip(" ")) if isinstance(text, str) else ""
+    if not _LIST.fullmatch(found):
         raise Fault(
             f"must be one name or several, as Slurm writes them, not {show(value)}", "such as `gpu` or `gpu,long`"
         )
-    return text.replace(" ", "")
+    return found
 
 
 def _constraint(value: Any) -> str:
@@ -142,7 +149,7 @@ class SlurmProvider(Form):
         1000, description="Trials in one job array, at most; the cluster's own limit counts too."
     )
     submit_max: Positive | None = Field(None, description="Jobs in Slurm's queue at once, at most; left out: no limit.")
-    max_memory_gb: Gigabytes | None = Field(None, alias="max_memory", description="Memory that a task may ask for.")
+
 
     @field_validator("sbatch", mode="after")
     @classmethod
@@ -157,17 +164,14 @@ class SlurmProvider(Form):
     @model_validator(mode="after")
     def _allowed(self) -> Self:
         allowed = {name.removeprefix("--") for name in self.sbatch_allow}
-        for option in self.sbatch:
-            name = option.removeprefix("--").partition("=")[0]
+        for n, option in enumerate(self.sbatch):
+            name = whole(option.removeprefix("--").partition("=")[0])
             if name in OURS - allowed:
-                raise Fault(
-                    f"`sbatch: {option}` is set by Labwright itself", f"remove it, or add `{name}` to sbatch_allow"
-                )
+                hint = f"remove it, or add `{name}` to sbatch_allow"
+                raise Fault(f"must not have {show(option)}: Labwright sets it itself", hint, at=("sbatch", n))
             if name in ASKED - allowed:
-                raise Fault(
-                    f"`sbatch: {option}` follows from the task",
-                    f"use this file's own key, or add `{name}` to sbatch_allow",
-                )
-        if self.host is None and (self.user or self.ssh_key or self.port or self.host_key):
-            raise Fault("`user`, `port`, `ssh_key` and `host_key` need `host`", "name the login node")
+                hint = f"use this file's own key, or add `{name}` to sbatch_allow"
+                raise Fault(f"must not have {show(option)}: it follows from the task", hint, at=("sbatch", n))
+        if self.host is None and (self.user or self.ssh_key or self.port or self.host_key or self.users):
+            raise Fault("`user`, `port`, `ssh_key`, `host_key` and `users` need `host`", "name the login node")
         return self

@@ -2,12 +2,13 @@
 # Runs one attempt and writes what became of it (docs/spec/job-dir.md). It needs no controller: time limit, grace and the
 # exit record are kept here. bash >= 4.4; builtins wherever they will do, for a job may last milliseconds.
 set -u
+mapfile -d '' -t given </proc/self/environ # the task's variables may be called as those here
 dir=${0%/*} token=${0%/*}
 token=${token##*/} # the attempt's folder bears its name
 ended='/spool/it'"'"'s here/ended'
 grace=10.0
 job_path=$PATH PATH=/usr/bin:/bin # the task may set PATH as it likes: the wrapper's own tools are the controller's
-reason= child= stopping= over= running= phase=setup code=143 signal=
+reason= child= stopping= over= running= phase=setup code=143 signal= timer= killer=
 
 now() { # sets t: seconds since the epoch, with a point whatever the locale
   t=${EPOCHREALTIME-}
@@ -98,7 +99,15 @@ group_lives() { # kill -0 does not do: it counts the dead whose new parent is sl
 step() { # runs a script in work/ as a process group of its own; sets code and signal
   local poked=
   set -m
-  PATH=$job_path "$BASH" -eo pipefail "$1" </dev/null {died}>&- &
+  (
+    set -- "${given[@]}" "PATH=$job_path" "" "$BASH" -eo pipefail "$1"
+    while [[ $1 ]]; do
+      [[ ${1%%=*} == @(PWD|OLDPWD|SHLVL|_|UID|EUID|PPID|BASHOPTS|SHELLOPTS) ]] || { unset -v "${1%%=*}" && export -- "$1"; }
+      shift
+    done 2>/dev/null
+    shift
+    exec "$@"
+  ) </dev/null {died}>&- &
   child=$!
   set +m
   [[ $stopping ]] && end_child
@@ -115,7 +124,7 @@ step() { # runs a script in work/ as a process group of its own; sets code and s
   130 | 141 | 143) signal=$((code - 128)) ;;
   *) [[ $code -gt 128 && -s $dir/.died ]] && signal=$((code - 128)) ;;
   esac
-  if [[ ${killer-} ]]; then # the leader may be gone while others of its group still save their work
+  if [[ $killer ]]; then # the leader may be gone while others of its group still save their work
     while kill -0 "$killer" && group_lives; do sleep 0.05; done 2>/dev/null
     kill -KILL -- "-$killer" 2>/dev/null
   fi
@@ -142,7 +151,7 @@ write_exit() {
 
 finish() {
   over=1
-  [[ ${timer-} ]] && kill -KILL -- "-$timer" 2>/dev/null
+  [[ $timer ]] && kill -KILL -- "-$timer" 2>/dev/null
   sweep
   keep
   [[ -e $dir/oom && $code != 0 ]] && reason=oom
@@ -172,7 +181,7 @@ code=0
 [[ $code == 0 && ! $stopping ]] || finish
 read -rd '' text <"$environment/environment.json"
 echo "$text" >"$dir/environment.json"
-export VIRTUAL_ENV=$environment
+given+=("VIRTUAL_ENV=$environment")
 job_path=$environment/bin:$job_path
 step "$dir/setup.sh"
 [[ $code == 0 && ! $stopping ]] || finish

@@ -41,8 +41,13 @@ class Group:
         """`0-99%10`; empty for a single allocation."""
         if self.elements == 1:
             return ""
-        most = self.first.task.sweeps.max_parallel if self.first.task.sweeps else None
+        most = _most_at_once(self.first)
         return f"0-{self.elements - 1}" + (f"%{max(1, most // self.at_once)}" if most else "")
+
+    @property
+    def sealed(self) -> bool:
+        """Whether there is a value that no file on the cluster may show."""
+        return any(self.first.secrets.values())
 
     @property
     def job(self) -> str:
@@ -74,7 +79,11 @@ def groups(submissions: Iterable[Submission], most: int) -> Iterator[Group]:
         size, at_once = (pack.trials, pack.at_once) if pack else (1, 1)
         for at in range(0, len(members), most * size):
             part = members[at : at + most * size]
-            yield Group(part, min(size, len(part)), min(at_once, size))
+            yield Group(part, min(size, len(part)), min(at_once, size, _most_at_once(part[0]) or at_once))
+
+
+def _most_at_once(submission: Submission) -> int | None:
+    return submission.task.sweeps.max_parallel if submission.task.sweeps else None
 
 
 def _likeness(submission: Submission) -> tuple[object, ...]:
@@ -89,8 +98,10 @@ def trial_files(
 
     `folders` are needed artifacts: place below needs/ → folder on the cluster. Raises Refused."""
     env = environment(submission, settings, root, sdk)
+    empty = replace(submission, secrets=dict.fromkeys(submission.secrets, ""))
+    open_ = environment(empty, settings, root, sdk)  # a value may be spelt in another way, as JSON spells a quote
     values = [value for value in submission.secrets.values() if value]
-    secret = {name: text for name, text in env.items() if any(value in text for value in values)}
+    secret = {n: text for n, text in env.items() if text != open_[n] or any(value in text for value in values)}
     config = {
         "parameters": dict(submission.parameters),
         "task": submission.task_path,
@@ -166,7 +177,7 @@ def token_list(group: Group) -> bytes:
 
 
 def make_key(group: Group) -> str:
-    return new_key() if group.first.secrets else ""
+    return new_key() if group.sealed else ""
 
 
 def certain(token: Token) -> Token:

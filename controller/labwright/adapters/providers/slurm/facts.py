@@ -40,6 +40,16 @@ class Facts:
         said = self.config.get("MaxArraySize", "")
         return max(1, min(settings.array_max, (int(said) if said.isdigit() else _DEFAULT_ARRAY) - 1))
 
+    def offered(self, task: Task, settings: SlurmProvider) -> Sequence[Nodes]:
+        """Those that the task may run on, as far as the partition says."""
+        wanted = settings.spot_partition if task.resources.use_spot else settings.partition
+        return [n for n in self.nodes if not wanted or n.partition in wanted.split(",")]
+
+    def longest(self, task: Task, settings: SlurmProvider) -> float | None:
+        """Seconds that a job may run there; None: unlimited, or unknown."""
+        limits = [n.limit_s for n in self.offered(task, settings)]
+        return None if None in limits else max((s for s in limits if s is not None), default=None)
+
     @property
     def gpu_types(self) -> Sequence[str]:
         return sorted({kind for n in self.nodes for kind in n.gpus if kind})
@@ -59,12 +69,13 @@ class Facts:
 
 def parse(answer: str) -> Facts:
     """Of remote.sh's `facts`."""
-    head, _, rest = answer.partition("\n.\n")
-    version, *lines = head.splitlines()
-    pairs = (line.partition("=") for line in lines)
+    head, _, rest = f"\n{answer}".partition("\n.\n")
+    lines = head.split("\n")
+    version = next((line.removeprefix("slurm ").strip() for line in lines if line.startswith("slurm ")), "")
+    pairs = (line.partition("=") for line in lines if "=" in line)
     config = {name.strip(): value.strip() for name, _, value in pairs}
-    nodes = [found for line in rest.splitlines() if (found := _nodes(line))]
-    return Facts(version.removeprefix("slurm ").strip(), config, nodes)
+    nodes = [found for line in rest.split("\n") if (found := _nodes(line))]
+    return Facts(version, config, nodes)
 
 
 def _nodes(line: str) -> Nodes | None:
@@ -104,10 +115,11 @@ def seconds(text: str) -> float | None:
     """`1-00:00:00`, `30:00`, `infinite`; of the way Slurm writes times."""
     if text.lower() in ("infinite", "unlimited", "n/a", "", "none"):
         return None
-    days, dash, clock = text.rpartition("-")
-    parts = [int(part) for part in clock.split(":") if part.isdigit()]
-    if not parts:
+    found = re.fullmatch(r"(?:([0-9]{1,6})(-))?([0-9]{1,6}(?::[0-9]{1,6}){0,2})", text)
+    if found is None:
         return None
+    days, dash, clock = found.groups()
+    parts = [int(part) for part in clock.split(":")]
     while len(parts) < 3:
         parts = [*parts, 0] if dash else [0, *parts]
     return int(days or 0) * 86400.0 + parts[0] * 3600 + parts[1] * 60 + parts[2]
@@ -126,8 +138,6 @@ def refuse(task: Task, facts: Facts | None, settings: SlurmProvider, name: str) 
         yield f"resources.use_spot: {name} names no spot_partition in lab.yaml; add it there, or remove use_spot"
     if isinstance(task.file_mounts, Mapping) and task.file_mounts:
         yield f"file_mounts: {name} mounts nothing; list files under `inputs` or read them from the cluster's file system"
-    if asked.memory_gb and settings.max_memory_gb and asked.memory_gb > settings.max_memory_gb:
-        yield f"resources.memory: {asked.memory_gb:g} GB asked, and lab.yaml lets {name} give {settings.max_memory_gb:g} GB"
     if asked.pack and asked.num_nodes > 1:
         yield "resources.pack: packed trials share one node; remove num_nodes or pack"
     if problem := source.problem(task):
@@ -141,18 +151,18 @@ def refuse(task: Task, facts: Facts | None, settings: SlurmProvider, name: str) 
 
 def _beyond(task: Task, facts: Facts, settings: SlurmProvider, name: str) -> Iterator[str]:
     asked = task.resources
-    wanted = settings.spot_partition if asked.use_spot else settings.partition
-    there = [n for n in facts.nodes if not wanted or n.partition in wanted.split(",")]
+    there = facts.offered(task, settings)
     if not there:
+        wanted = settings.spot_partition if asked.use_spot else settings.partition
         known = ", ".join(sorted({n.partition for n in facts.nodes}))
         yield f"partition {wanted!r}: {name} has {known}; correct lab.yaml"
         return
     yield from _sizes(task, there, name)
     yield from _accelerators(task, facts, there, settings, name)
-    limits = [n.limit_s for n in there]
-    longest = None if None in limits else max((s for s in limits if s is not None), default=None)
-    if task.limit_seconds and longest and task.limit_seconds > longest:
-        yield f"timeout: {task.limit_seconds / 3600:g} h asked, and {name} lets jobs run for {longest / 3600:g} h at most"
+    longest, rounds = facts.longest(task, settings), -(-asked.pack.trials // asked.pack.at_once) if asked.pack else 1
+    if task.limit_seconds and longest and task.limit_seconds * rounds > longest:
+        each = f" for each of {rounds} trials one after another" if rounds > 1 else ""
+        yield f"timeout: {task.limit_seconds / 3600:.4g} h asked{each}, and {name} lets jobs run for {longest / 3600:.4g} h at most"
 
 
 def _sizes(task: Task, there: Sequence[Nodes], name: str) -> Iterator[str]:

@@ -7,14 +7,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from labwright.domain.errors import Refused
-from labwright.domain.slurm import ASKED, Account, SlurmProvider
+from labwright.domain.slurm import ASKED, OURS, Account, SlurmProvider, whole
 from labwright.domain.task import Accelerators, Task
 
 _SHORT = {
     "p": "partition", "t": "time", "A": "account", "N": "nodes", "n": "ntasks", "c": "cpus-per-task", "q": "qos",
     "C": "constraint", "G": "gpus", "J": "job-name", "a": "array", "o": "output", "D": "chdir", "e": "error",
+    "M": "clusters", "d": "dependency", "i": "input",
 }  # fmt: skip
-_HELD_TO = ASKED | {"array", "job-name", "requeue", "no-requeue", "output", "chdir"}
+_FLAGS = {
+    "H": "hold",
+    "O": "overcommit",
+    "Q": "quiet",
+    "V": "version",
+    "W": "wait",
+    "h": "help",
+    "s": "oversubscribe",
+    "v": "verbose",
+}
+_ALSO_READ = ("#SLURM", "#PBS", "#BSUB")  # by sbatch, in place of #SBATCH
+_HELD_TO = ASKED | OURS
+_LONGEST_SIGNAL_S = 65535
 _SPARE_S = 60.0  # of the time limit, beyond the wrapper's own: it ends a job to the second, Slurm to the minute
 
 
@@ -28,6 +41,7 @@ class Run:
     comment: str
     array: str = ""  # `0-99%10`
     rounds: int = 1  # trials that one allocation runs one after another
+    longest_s: float | None = None  # that the cluster lets a job run, as far as is known
     gpu: str | None = None  # GRES type of the accelerators asked
 
 
@@ -49,11 +63,11 @@ def options(task: Task, settings: SlurmProvider, account: Account | None, run: R
         ("mem", f"{math.ceil(asked.memory_gb * 1024)}M" if asked.memory_gb else None),
         ("tmp", f"{math.ceil(asked.disk_gb * 1024)}M" if asked.disk_gb else None),
         ("gres", gres(asked.accelerators, run.gpu)),
-        ("time", minutes(task, settings, run.rounds)),
+        ("time", minutes(task, settings, run.rounds, run.longest_s)),
         ("array", run.array),
-        ("signal", f"B:USR1@{round(settings.notice_s)}" if settings.notice_s else None),
+        ("signal", f"B:USR1@{min(math.ceil(settings.notice_s), _LONGEST_SIGNAL_S)}" if settings.notice_s else None),
         ("output", _path(output)),
-        ("chdir", _path(run.root)),
+        ("chdir", run.root),  # no pattern: a % is a %
     ]
     made = {name: str(value) for name, value in chosen if value not in (None, "")}
     made |= {"open-mode": "append", "requeue" if settings.requeue else "no-requeue": ""}
@@ -69,10 +83,14 @@ def gres(wanted: Accelerators | None, kind: str | None) -> str | None:
     return f"gpu:{kind}:{wanted.count}" if kind else f"gpu:{wanted.count}"
 
 
-def minutes(task: Task, settings: SlurmProvider, rounds: int = 1) -> int | None:
-    """Whole minutes that surely outlast the wrapper's own limit."""
+def minutes(task: Task, settings: SlurmProvider, rounds: int = 1, longest_s: float | None = None) -> int | None:
+    """Whole minutes that surely outlast the wrapper's own limit; but no more than the cluster allows, for beyond that a job
+    waits for ever."""
     limit = task.limit_seconds
-    return None if limit is None else math.ceil((limit * rounds + settings.grace_s + _SPARE_S) / 60)
+    if limit is None:
+        return None
+    wanted = math.ceil(((limit + settings.grace_s) * rounds + _SPARE_S) / 60)
+    return wanted if longest_s is None else max(1, min(wanted, math.floor(longest_s / 60)))
 
 
 def comment(**said: str) -> str:
@@ -97,12 +115,15 @@ def lines(chosen: Mapping[str, str]) -> Sequence[str]:
 
 
 def directives(script: str) -> Mapping[str, str]:
-    """What sbatch will read from a script: `#SBATCH` lines before the first command, short names as long ones."""
+    """What sbatch will read from a script: `#SBATCH` lines before the first command, short names and beginnings of names as
+    whole ones. Raises ValueError for what cannot be told."""
     found: dict[str, str] = {}
-    for line in script.splitlines()[1:]:
+    for line in script.split("\n"):
         if line.startswith("#SBATCH"):
-            found.update(_split(shlex.split(line.removeprefix("#SBATCH"))))
-        elif line.strip() and not line.startswith("#"):
+            found.update(_split(shlex.split(line.removeprefix("#SBATCH"), comments=True)))
+        elif line.startswith(_ALSO_READ):
+            raise ValueError(f"sbatch would read {line.split()[0]} as well")
+        elif (text := line.strip(" \t\r\v\f")) and not text.startswith("#"):
             break
     return found
 
@@ -114,10 +135,14 @@ def _split(parts: Sequence[str]) -> Iterator[tuple[str, str]]:
         if part.startswith("--"):
             name, equals, value = part[2:].partition("=")
             takes = not equals and rest and not rest[0].startswith("-")
-            yield name, rest.pop(0) if takes else value
-        elif part.startswith("-") and part[1:2] in _SHORT:
+            yield whole(name), rest.pop(0) if takes else value
+            continue
+        while part.startswith("-") and part[1:2] in _FLAGS:  # `-HN4` is `-H -N4`
+            yield _FLAGS[part[1]], ""
+            part = f"-{part[2:]}"
+        if part.startswith("-") and part[1:2] in _SHORT:
             yield _SHORT[part[1]], part[2:].removeprefix("=") or (rest.pop(0) if rest else "")
-        else:
+        elif part != "-":
             yield part, ""
 
 

@@ -1,5 +1,6 @@
 """The scripts of a batch and what they refer to: made the same way for a submission and for `lab render`."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -77,6 +78,7 @@ class Writer:
             array=group.array,
             rounds=-(-group.pack // group.at_once),
             gpu=self.facts.gpu_type(task, self.settings),
+            longest_s=self.facts.longest(task, self.settings),
         )
         planned = sbatch.options(task, self.settings, self.account, run)
         values = self._job_values(group, name, sbatch.lines(planned))
@@ -106,7 +108,7 @@ class Writer:
             "modules": self.settings.modules,
             "nodes": asked.num_nodes,
             "local_world": asked.accelerators.count if asked.accelerators else 1,
-            "sealed": bool(group.first.secrets),
+            "sealed": group.sealed,
             "pack": group.pack if group.pack > 1 else 0,
             "at_once": group.at_once,
         }
@@ -115,7 +117,7 @@ class Writer:
         task, folder, image = submission.task, submission.bundle.folder, image_of(submission)
         root, containers = self.root, self.settings.containers
         limit, notice = task.limit_seconds, self.settings.notice_s
-        pyxis = f" --container-image={image} --container-mounts={root}:{root}"
+        pyxis = f" --container-image={shlex.quote(image or '')} --container-mounts={shlex.quote(f'{root}:{root}')}"
         return {
             "scheduler": True,
             "root": root,

@@ -1,0 +1,88 @@
+#!/bin/bash
+#SBATCH --job-name=lab-808fcd0ed169-a10p4
+#SBATCH --comment="task=alpha/train commit=cccccccccccc user=Ada__ada@example.org_ trials=10"
+#SBATCH --nodes=1
+#SBATCH --ntasks-per-node=1
+#SBATCH --time=122
+#SBATCH --array=0-2
+#SBATCH --signal=B:USR1@120
+#SBATCH --output="/home/lab's/labwright/lab/batches/lab-808fcd0ed169-a10p4.01/slurm-%A_%a.out"
+#SBATCH --chdir="/home/lab's/labwright/lab"
+#SBATCH --open-mode=append
+#SBATCH --requeue
+# 10 trials of alpha/train. What runs is in this script's own folder: main.sh, setup.sh, trials.tar, run.sh (the wrapper).
+root='/home/lab'"'"'s/labwright/lab'
+batch=$root/batches/lab-808fcd0ed169-a10p4.01
+own_path=$PATH setsid=$(type -P setsid)
+exec 9>&2
+fail() { # 78: the job could not be set up; the reason is in slurm-*.out, which the controller reads, and in log.txt once there is one
+  echo "lab: $*" >&9
+  [[ /dev/fd/2 -ef /dev/fd/9 ]] || echo "lab: $*" >&2
+  exit 78
+}
+over=
+trap over=1 TERM
+trap : USR1 USR2
+
+start() { # trial → its folder, and the wrapper in the place of this shell
+  local token job pairs sealed to from
+  mapfile -s "$1" -n 1 -t token <"$batch/tokens"
+  job=$root/jobs/${token:?}
+  mkdir -p "$job/artifacts" "$job/checkpoints" "$job/needs" && exec >>"$job/log.txt" 2>&1 || fail "$job cannot be written"
+  tar -C "$job" --strip-components=1 --no-same-owner -xf "$batch/trials.tar" "$1" || fail "trials.tar cannot be read"
+  for file in run.sh main.sh setup.sh environment.sh node.sh; do
+    [[ -e $batch/$file ]] && ln -sfn "../../batches/lab-808fcd0ed169-a10p4.01/$file" "$job/$file"
+  done
+  while IFS= read -rd '' to && IFS= read -rd '' from; do
+    [[ -d $job/needs/$to ]] && continue
+    [[ -d $from ]] || fail "needs: the artifacts in $from are no longer there"
+    mkdir -p "$job/needs/${to%/*}"
+    cp -rlP -- "$from" "$job/needs/$to" 2>/dev/null || { rm -rf -- "${job:?}/needs/$to"; cp -rP -- "$from" "$job/needs/$to"; }
+    find "$job/needs/$to" -type f -exec chmod a-w {} + 2>/dev/null
+  done <"$job/needs.list"
+  unset LAB_UNLOCK
+  mapfile -d '' -t pairs <"$job/variables"
+  IFS= read -r from <"$job/resume" && [[ -d $from ]] && export LAB_RESUME_FROM=$from
+  export LAB_JOB_DIR=$job LAB_NEEDS_DIR=$job/needs LAB_PROVIDER_JOB=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
+  cd "$job" || fail "$job is gone"
+  set -- "${pairs[@]}" "" "$setsid" "$BASH" -p "$job/run.sh" "$own_path"
+  while [[ $1 ]]; do # a variable of the task may be called as one of these here
+    unset -v "${1%%=*}"
+    export -- "$1"
+    shift
+  done 2>/dev/null
+  shift
+  exec "$@" 9>&-
+}
+
+# 4 trials share this allocation, 2 at a time
+wrappers=()
+tell() { local trial; for trial in "${!wrappers[@]}"; do kill "-$1" "${wrappers[trial]}"; done 2>/dev/null; }
+stopped() { # trial: whether somebody stopped it
+  local token
+  mapfile -s "$1" -n 1 -t token <"$batch/tokens"
+  [[ -e $root/jobs/$token/cancel ]]
+}
+cancelled() { local trial; for trial in "${!wrappers[@]}"; do stopped "$trial" && kill -TERM "${wrappers[trial]}"; done 2>/dev/null; }
+trap 'over=1; tell TERM' TERM
+trap 'tell USR1' USR1
+trap cancelled USR2
+failed=0
+reap() { # those that are gone; one that could not be set up left no record, so Slurm shall say it
+  local trial
+  for trial in "${!wrappers[@]}"; do
+    kill -0 "${wrappers[trial]}" 2>/dev/null && continue
+    wait "${wrappers[trial]}"
+    (($? == 78)) && failed=78
+    unset "wrappers[trial]"
+  done
+}
+first=$((${SLURM_ARRAY_TASK_ID:-0} * 4))
+for ((trial = first; trial < first + 4 && trial < 10; trial++)); do
+  while [[ ! $over ]] && ((${#wrappers[@]} >= 2)); do wait -n; reap; done
+  [[ $over ]] && ! stopped "$trial" && continue # one that was stopped still writes that it was
+  (trap - TERM USR1 USR2; start "$trial") &
+  wrappers[trial]=$!
+done
+while ((${#wrappers[@]})); do wait -n; reap; done
+exit "$failed"
