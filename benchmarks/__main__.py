@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import git, launchers, loop, plan, query, sdk_logging
+from benchmarks import git, launchers, loop, plan, query, sdk_logging, ssh
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 INTRODUCTION = (
@@ -34,6 +34,7 @@ SECTIONS = {
         "Launchers", lambda peers, quick: launchers.run(peers=peers, rounds=1 if quick else 3), has_peers=True
     ),
     "plan": Section("A lab of 10,000 tasks", lambda peers, quick: plan.run()),
+    "ssh": Section("Commands on a login node", lambda peers, quick: ssh.run(0.5 if quick else 2, 1 if quick else 3)),
     "git": Section("Git", lambda peers, quick: git.run()),
     "sdk_logging": Section(
         "SDK: one `lab.log`", lambda peers, quick: sdk_logging.table(sdk_logging.run(peers=peers)), has_peers=True

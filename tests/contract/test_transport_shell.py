@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from labwright.adapters.transports import shells
+from labwright.adapters.transports import files, shells
 from labwright.adapters.transports.dialing import Full
 from labwright.adapters.transports.pipes import Child
+from labwright.adapters.transports.shell import Shell
 from labwright.adapters.transports.shells import ShellTransport
 from labwright.domain.errors import OutcomeUnknown, Refused, Unavailable
 from labwright.ports.transport import Ran
@@ -154,6 +155,15 @@ sleep 1
 """
 
 
+def test_a_site_that_ends_idle_shells_does_not_end_ours(world: World) -> None:
+    (world.home / ".bash_profile").write_text("readonly TMOUT=1; export TMOUT")
+    transport = world.transport()
+    for _ in range(2):
+        transport.run(["true"])
+        time.sleep(1.5)
+    assert len(world.links[0].opened) == 1
+
+
 def test_a_shell_that_ends_while_idle_is_replaced_unnoticed(world: World) -> None:
     transport = world.transport()
     transport.run(["true"])
@@ -239,6 +249,26 @@ def test_a_machine_that_gives_no_shell_is_unavailable_in_its_own_words(world: Wo
     world.command = command
     with pytest.raises(Unavailable, match="not available" if len(command) > 1 else "ended"):
         world.transport().run(["true"])
+
+
+def test_what_is_not_said_by_us_is_not_run(world: World) -> None:
+    child = Here(world.home).channel()
+    shell = Shell(child)
+    shell.start(login=False, patience=20, login_patience=20)
+    child.pump(memoryview(b"secret mark 9 0 100 2\0touch\0" + f"{world.home}/evil\0".encode()), 5)
+    until = time.monotonic() + 20
+    while not shell.ended():
+        assert time.monotonic() < until
+    assert list(world.home.iterdir()) == []
+    child.close()
+
+
+def test_a_file_of_which_a_part_came_is_not_there(world: World) -> None:
+    transport = world.transport()
+    for data in (b"a part", b"all of it, and not what tells\n", b""):
+        ran = transport.run(["sh", "-c", files._PUT, "lab", f"{world.home}/file", "600", "9", "end"], stdin=data)
+        assert ran.code == 1
+    assert list(world.home.iterdir()) == []
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="sets a limit on another user")

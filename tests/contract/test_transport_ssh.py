@@ -81,9 +81,9 @@ def until_it_works(transport: SshTransport) -> str:
     while True:
         try:
             return transport.run(["echo", "works"], timeout=10).text
-        except Unavailable as error:
+        except (Unavailable, OutcomeUnknown) as error:  # unknown: it was lost this very moment
             assert time.monotonic() < until
-            time.sleep(min(1.0, error.retry_in))
+            time.sleep(min(1.0, getattr(error, "retry_in", 0)))
 
 
 def test_hundreds_of_commands_take_one_connection(server: Sshd, connect: Open) -> None:
@@ -419,6 +419,18 @@ def test_a_master_of_the_users_own_is_used_and_left_open(server: Sshd, tmp_path:
         shutil.rmtree(short)
     with pytest.raises(Refused, match="denied"):
         transport.run(["true"])
+
+
+def test_a_master_that_was_killed_is_replaced_by_one_other(server: Sshd) -> None:
+    transport = OpenSshTransport(Login(**server.login()))
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: transport.run(["sleep", "0.1"]), range(4)))
+        link, _ = transport._dialer.link()
+        os.kill(link._pid, 9)  # type: ignore[attr-defined]
+        wanted = [pool.submit(until_it_works, transport) for _ in range(4)]  # type: ignore[arg-type]
+        assert {done.result() for done in wanted} == {"works\n"}
+    assert server.logins() == 2
+    transport.close()
 
 
 def test_nothing_of_ssh_is_left_behind(server: Sshd) -> None:

@@ -24,7 +24,6 @@ COMMAND = "exec bash --noprofile --norc -p"
 """What is asked of sshd: the same words in bash, csh, fish and zsh. `-p`: nothing of the environment is read as code."""
 
 LOOP = r"""
-set +o posix
 cd
 unset OLDPWD
 _lab_read() { LC_ALL=C TMOUT=0 IFS= read -r -d "" "$@"; } 2>/dev/null
