@@ -192,6 +192,20 @@ def test_a_secret_that_is_longer_than_another_is_masked_whole(bench: Bench, monk
     assert (bench.folder / "logs" / bench.job("a").id / "1.txt").read_bytes() == b"********\n"
 
 
+def test_the_trials_of_a_sweep_share_their_secret_and_its_source_is_asked_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_TOKEN", CANARY)
+    given, asked = [], []
+    submit, resolve = bench.provider.submit, bench.world.masks.resolve
+    bench.provider.submit = lambda batch: given.extend(batch) or submit(batch)  # type: ignore[method-assign]
+    monkeypatch.setattr(bench.world.masks, "resolve", lambda names, of: asked.append(names) or resolve(names, of))
+    bench.push(lab=SECRETS, a=task("x", envs="{HF: '{{secret.TOKEN}}'}", sweeps="{sweep_config: {i: [1, 2, 3]}}"))
+    bench.until_idle()
+    assert [submission.secrets for submission in given] == [{"TOKEN": CANARY}] * 3
+    assert asked.count(frozenset({"TOKEN"})) == 1
+
+
 def test_a_secret_that_was_changed_while_the_job_ran_is_masked_as_it_was(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -133,14 +133,16 @@ class Submitter:
 
     def _call(self, provider: Provider, drafts: Sequence[tuple[Attempt, Draft]]) -> Answers:
         sources = self.world.lab.secrets if self.world.lab else {}
+        secrets: dict[int, Mapping[str, str]] = {}  # by task: the trials of a sweep are given the same
         answers: dict[Token, Handle | LabError] = {}
         ready: dict[Token, Submission] = {}
         for attempt, draft in drafts:
             try:
                 if isinstance(draft, LabError):
                     raise draft
-                values = self.world.masks.resolve(self.world.secrets_of(draft.task, provider.name), sources)
-                ready[attempt.token] = replace(draft, secrets=values)
+                if (its := id(draft.task)) not in secrets:
+                    secrets[its] = self.world.masks.resolve(self.world.secrets_of(draft.task, provider.name), sources)
+                ready[attempt.token] = replace(draft, secrets=secrets[its]) if secrets[its] else draft
             except LabError as error:
                 answers[attempt.token] = error
         if ready:

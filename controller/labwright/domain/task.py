@@ -5,6 +5,7 @@ An attribute's name is ours, its alias the key in the file. `docs/spec/task.yaml
 import re
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import cache
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
@@ -173,11 +174,7 @@ class Task(Form):
 
     def to_json(self) -> str:
         """What `from_json` makes an equal Task of; the ledger keeps it. Fields that are as they would be are left out."""
-        plain = {
-            n
-            for n, f in type(self).model_fields.items()
-            if getattr(self, n) == f.get_default(call_default_factory=True)
-        }
+        plain = {name for name, value in _defaults().items() if getattr(self, name) == value}
         return self.model_dump_json(by_alias=True, exclude=plain)
 
     @classmethod
@@ -189,3 +186,8 @@ class Task(Form):
         """The shorter of `timeout` and `minutes_requested`; None = no limit."""
         asked = [self.timeout_s, self.minutes_requested and self.minutes_requested * 60.0]
         return min((s for s in asked if s), default=None)
+
+
+@cache
+def _defaults() -> Mapping[str, Any]:
+    return {name: field.get_default(call_default_factory=True) for name, field in Task.model_fields.items()}
