@@ -65,10 +65,11 @@ class Collector:
         self._take_up(now)
         calls, dues = self.world.calls, []
         if self._left and not calls.busy("finish"):
-            if now >= self._next:
-                self._finish()
+            if now < self._next and len(self._left) < MOST:
+                dues.append(self._next)  # many jobs end: take them up together
             else:
-                dues.append(self._next)
+                self._next = later(now, self.world.options.batch_seconds)
+                self._finish()
         for name, place in self._places.items():
             if place.todo and place.not_before is not None and now < place.not_before:
                 dues.append(place.not_before)
