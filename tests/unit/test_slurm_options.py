@@ -179,7 +179,7 @@ def lab(text: str) -> SlurmProvider:
         ("    qos: '#x'", "`providers.cluster.qos` must be a name as Slurm writes it"),
         ("    constraint: a b", "must be a constraint as sbatch takes it"),
         ("    gres: {A100: 'a b'}", "`providers.cluster.gres.A100` must be a name as Slurm writes it"),
-        ("    user: ada", "`user`, `port`, `ssh_key` and `host_key` need `host` (name the login node)"),
+        ("    user: ada", "`user`, `port`, `ssh_key`, `host_key` and `users` need `host` (name the login node)"),
         ("    host: 'a b'", "must be a host's name"),
         ("    host: x\n    user: '-l root'", "must be a user's name"),
         ("    users: {a@b: {user: 'x y'}}", "`providers.cluster.users.a@b.user` must be a user's name"),
@@ -196,7 +196,7 @@ def test_what_cannot_be_is_said_at_its_place_in_lab_yaml(text: str, said: str) -
 
 def test_what_may_be_is_taken_as_it_is_written() -> None:
     found = lab(
-        "    partition: [gpu , long]\n    sbatch: --exclusive\n    constraint: '[rack1|rack2]*2'\n    users: {Ada@example.org: {user: ada}}"
+        "    host: login\n    partition: [gpu , long]\n    sbatch: --exclusive\n    constraint: '[rack1|rack2]*2'\n    users: {Ada@example.org: {user: ada}}"
     )
     assert (found.partition, found.sbatch, found.constraint) == ("gpu,long", ("--exclusive",), "[rack1|rack2]*2")
     assert found.users["Ada@example.org"].user == "ada"

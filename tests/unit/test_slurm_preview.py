@@ -98,7 +98,7 @@ def test_the_lab_s_folder_is_below_a_home_that_nobody_asked_for(tmp_path: Path) 
 
 def test_a_committer_s_own_account_is_the_one_in_the_script(tmp_path: Path) -> None:
     users: Mapping[str, Any] = {"ada@example.org": {"user": "ada", "account": "speech", "workdir": "/scratch/ada"}}
-    files, _ = shown(tmp_path, trials(blobs, 1), users=users)
+    files, _ = shown(tmp_path, trials(blobs, 1), host="login", users=users)
     assert "#SBATCH --account=speech\n" in files["job.sh"]
     assert "root=/scratch/ada/demo\n" in files["job.sh"]
 

@@ -42,6 +42,7 @@ class Observer:
     queue_at: float = 0.0
     full_at: float = 0.0
     failures: int = 0
+    running: int = 0  # attempts on their nodes, as of the last look: read by others without waiting for one under way
     lock: threading.RLock = field(default_factory=threading.RLock)  # who observes and who forgets are on any thread
 
     def observe(self, handles: Sequence[Handle]) -> Mapping[Handle, Seen]:
@@ -60,6 +61,7 @@ class Observer:
             self._look(live, now)
         for handle in self.memory.keys() - parsed.keys():
             del self.memory[handle]
+        self.running = sum(found.seen.phase in (Phase.SETUP, Phase.RUN) for found in self.memory.values())
         return {h: self.memory[h].seen if h in self.memory else Seen(Phase.MISSING) for h in handles}
 
     def ended(self, handles: Sequence[Handle]) -> Sequence[Handle]:
@@ -75,8 +77,8 @@ class Observer:
 
     @property
     def calls_a_minute(self) -> int:
-        self._asked(0)
-        return len(self.asked)
+        now = time.monotonic()
+        return sum(at > now - 60 for at in list(self.asked))
 
     # one look
 

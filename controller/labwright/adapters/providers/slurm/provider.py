@@ -10,6 +10,7 @@ from labwright.adapters.providers.local.spool import Spool
 from labwright.adapters.providers.slurm import facts, files
 from labwright.adapters.providers.slurm.desk import Desk, joined
 from labwright.adapters.providers.slurm.handles import Known, parse
+from labwright.adapters.providers.slurm.listing import listed
 from labwright.adapters.providers.slurm.observe import Observer
 from labwright.adapters.providers.slurm.scripts import account_of
 from labwright.adapters.providers.slurm.stop import Stopper
@@ -29,6 +30,8 @@ Connect = Callable[[Account | None], Transport]
 
 
 _FACTS = "facts.txt"
+_READ_S = 2.0  # the least time between two looks at what running jobs wrote …
+_READ_RATE = 200.0  # … and of so many jobs a second at most: the file system is everybody's
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class SlurmProvider:
     def __init__(
         self, name: str, settings: Settings, ours: Ours, read_blobs: ReadBlobs, clock: Clock, connect: Connect
     ) -> None:
-        self.name, self.settings = name, settings
+        self.name, self.settings, self._lab = name, settings, ours.lab
         here = Spool(ours.spool.absolute())
         here.make()
         accounts: dict[str, Account | None] = {"": None, **{a.user: a for a in settings.users.values()}}
@@ -72,8 +75,8 @@ class SlurmProvider:
     @property
     def features(self) -> Features:
         array = (self._facts or facts.Facts()).array_max(self.settings)
-        most = self.settings.submit_max
-        return Features(2.0, preempts=True, queues=True, throttles=array, batch=4000, most=most, read_every=2.0)
+        most, every = self.settings.submit_max, max(_READ_S, self._observer.running / _READ_RATE)
+        return Features(2.0, preempts=True, queues=True, throttles=array, batch=4000, most=most, read_every=every)
 
     @cached_property
     def _main(self) -> Desk:
@@ -130,6 +133,13 @@ class SlurmProvider:
                 if isinstance(answer, OutcomeUnknown):
                     raise Unavailable(str(answer), retry_in=5)
                 found[token] = answer
+        return found
+
+    def list(self) -> Mapping[Token, Handle]:
+        found: dict[Token, Handle] = {}
+        for person in self.people.values():
+            for token, handle in listed(person, self._lab):
+                found.setdefault(token, handle)
         return found
 
     # observation
