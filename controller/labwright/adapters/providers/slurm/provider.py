@@ -194,7 +194,7 @@ class SlurmProvider:
         known = parse(handle)
         return known if known and known.user in self.people else None
 
-    def _grouped(self, handles: Sequence[Handle]) -> list[tuple[Person, list[Known]]]:
+    def _grouped(self, handles: Sequence[Handle]) -> Sequence[tuple[Person, Sequence[Known]]]:
         found: dict[str, list[Known]] = {}
         for handle in handles:
             if known := self._of(handle):
