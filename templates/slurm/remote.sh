@@ -308,13 +308,23 @@ tidy() { # DAYS: what crashes left half-made, a day old; bundles, environments a
   done
 }
 
-list() { # every batch with its job id and tokens, for the search for jobs that nobody knows
-  local batch id
+list() { # USER: every job of theirs that Slurm has in hand (Q: as a line of squeue, with its folder before its name), and of
+  # those in batches here each trial (L: job id, batch, place, token); B = the name of a batch of which no job id is known
+  local text line id name batch place token
+  local -A there=()
+  text=$(timeout -k 5 60 squeue --noheader --user="$1" --format='%i|%T|%r|%N|%S|%Z|%j' 2>&1) || { printf 'X\t%s\n' "${text//[$'\t\n']/ }"; return; }
+  while IFS='|' read -r id line; do
+    [[ $line ]] && there[${id%%_*}]=1 && printf 'Q\t%s|%s\n' "$id" "$line"
+  done <<<"$text"
   for batch in "$root"/batches/*/; do
-    [[ -s $batch/jobid ]] || continue
-    id=$(<"$batch/jobid")
-    while IFS= read -r token; do printf '%s\t%s\n' "$id" "$token"; done <"$batch/tokens"
+    id= name=
+    [[ -s $batch/jobid ]] && read -r id <"$batch/jobid"
+    [[ $id ]] || { IFS= read -rd '' name <"$batch/name"; printf 'B\t%s\n' "$name"; continue; }
+    [[ ${there[$id]-} ]] || continue
+    batch=${batch%/} place=0
+    while IFS= read -r token; do printf 'L\t%s\t%s\t%d\t%s\n' "$id" "${batch##*/}" $((place++)) "$token"; done <"$batch/tokens"
   done
+  echo .
 }
 
 facts() { # what the cluster has and allows

@@ -114,6 +114,11 @@ class Provider(Protocol):
         """True once `features.find_settles` seconds have passed since the submission."""
         ...
 
+    def list(self) -> Mapping[Token, Handle]:
+        """Every attempt of this lab that waits or runs there, whoever started it; one that has just begun or ended may be told
+        late. Where only a name of several is known, that in the token's place."""
+        ...
+
     def observe(self, handles: Sequence[Handle]) -> Mapping[Handle, Seen]:
         """Every handle is answered; an unknown one with Phase.MISSING."""
         ...

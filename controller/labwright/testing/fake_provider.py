@@ -159,6 +159,14 @@ class FakeProvider:
         settled = job and (self._clock.now() - job.accepted).total_seconds() >= self.features.find_settles
         return handle if settled else None
 
+    def list(self) -> Mapping[Token, Handle]:
+        self._fault("list")
+        return {
+            job.submission.token: handle
+            for handle, job in self._jobs.items()
+            if self._see(job).phase is not Phase.ENDED
+        }
+
     def observe(self, handles: Sequence[Handle]) -> Mapping[Handle, Seen]:
         self._fault("observe")
         if self._steps:

@@ -50,6 +50,24 @@ class ProviderSuite:
         assert accepted(bench.provider.submit([submission])[submission.token]) == first
         assert bench.see(first).phase is Phase.ENDED
 
+    # list
+
+    def test_an_attempt_is_listed_until_it_ends_whoever_submitted_it(self, bench: Bench) -> None:
+        batch = [bench.submission(HANGS) for _ in range(3)]
+        handles = {token: accepted(answer) for token, answer in bench.provider.submit(batch).items()}
+
+        def there() -> dict[Token, Handle]:
+            found = bench.provider.list()
+            return {token: found[token] for token in handles if token in found}
+
+        bench.wait(lambda: there() == handles or None, "all of them to be listed")
+        gone = batch[0].token
+        bench.provider.cancel([handles[gone]])
+        bench.ended(handles[gone])
+        bench.wait(lambda: gone not in there() or None, "the cancelled one to be gone from the list")
+        assert set(there()) == handles.keys() - {gone}
+        bench.provider.cancel([*handles.values()])
+
     # observe
 
     def test_every_handle_is_answered_known_or_not_two_hundred_at_once(self, bench: Bench) -> None:

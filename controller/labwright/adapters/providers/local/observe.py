@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -66,6 +66,15 @@ class Observer:
         with self.lock:
             self.known.pop(handle, None)
             self.children.forget(handle)
+
+    def live(self) -> Iterator[Handle]:
+        """Attempts that have a wrapper, whoever started it. This look changes nothing."""
+        for job in self.spool.folders():
+            handle = Handle(job.name)
+            claim = None if (job / "exit.json").exists() else read_claim(job)
+            with self.lock:
+                if (claim and self.alive(handle, claim)) or (claim is None and self.children.pid(handle)):
+                    yield handle
 
     def observe(self, handles: Sequence[Handle]) -> Mapping[Handle, Seen]:
         self.children.reap()

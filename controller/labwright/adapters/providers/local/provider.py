@@ -114,6 +114,9 @@ class LocalProvider:
             found[token] = Handle(token) if claimed else None
         return found
 
+    def list(self) -> Mapping[Token, Handle]:
+        return {Token(handle): handle for handle in self._observer.live()}
+
     def observe(self, handles: Sequence[Handle]) -> Mapping[Handle, Seen]:
         return self._observer.observe(handles)
 

@@ -47,6 +47,10 @@ class Spool:
         """The folder that an attempt has or would have; None for a name that no attempt of ours can have."""
         return self.root / "jobs" / handle if _HANDLE.fullmatch(handle) and ".." not in handle else None
 
+    def folders(self) -> list[Path]:
+        """Of every attempt that is here."""
+        return [job for job in (self.root / "jobs").iterdir() if self.existing(job.name)]
+
     def existing(self, handle: str) -> Path | None:
         folder = self.job(handle)
         return folder if folder and folder.is_dir() else None
