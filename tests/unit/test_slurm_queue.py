@@ -108,7 +108,9 @@ def test_several_peoples_queues_come_into_one() -> None:
 
 
 def test_the_accounting_tells_code_and_times() -> None:
-    queue = sacct([f"12|FAILED|3:0|{SECONDS}|{SECONDS}|node1|lab-a", "13|PENDING|0:0|Unknown|Unknown|None assigned|lab-b|c"])
+    queue = sacct(
+        [f"12|FAILED|3:0|{SECONDS}|{SECONDS}|node1|lab-a", "13|PENDING|0:0|Unknown|Unknown|None assigned|lab-b|c"]
+    )
     assert queue.get(known("12")) == Entry("FAILED", "", "node1", AT, AT, "3:0", "lab-a")
     assert queue.get(known("13")) == Entry("PENDING", codes="0:0", name="lab-b|c")
 

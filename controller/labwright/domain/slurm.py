@@ -150,7 +150,6 @@ class SlurmProvider(Form):
     )
     submit_max: Positive | None = Field(None, description="Jobs in Slurm's queue at once, at most; left out: no limit.")
 
-
     @field_validator("sbatch", mode="after")
     @classmethod
     def _options(cls, value: tuple[str, ...]) -> tuple[str, ...]:
