@@ -105,9 +105,10 @@ def _gpus(text: str) -> dict[str, int]:
     found: dict[str, int] = {}
     for part in re.sub(r"\([^)]*\)", "", text).split(","):
         name, *rest = part.split(":")
-        if name == "gpu" and rest:
-            kind, count = (rest[0], rest[1]) if len(rest) > 1 else ("", rest[0])
-            found[kind] = found.get(kind, 0) + _whole(count)
+        if name == "gpu":
+            count = _whole(rest.pop()) if rest and re.fullmatch(r"[0-9]+[KMG]?", rest[-1]) else 1
+            kind = rest[0] if rest else ""
+            found[kind] = found.get(kind, 0) + count
     return found
 
 
@@ -188,9 +189,10 @@ def _accelerators(
     if most >= asked.count:
         return
     offers = sorted({(k or "of any type", c) for n in there for k, c in n.gpus.items()})
-    nearest = ", ".join(f"{c} {k}" for k, c in offers) or "none"
+    nearest = ", ".join(f"{c} {k}" for k, c in offers)
     what = f"{asked.type or 'GPU'}:{asked.count}"
     yield (
-        f"resources.accelerators: {what} asked on each node, and nodes of {name} have {nearest}; ask for one of these"
+        f"resources.accelerators: {what} asked on each node, and nodes of {name} have "
+        + (f"{nearest}; ask for one of these" if offers else "none; remove it, or use another partition or provider")
         + ("" if most or not offers or not asked.type else f", or map {asked.type} under `gres` in lab.yaml")
     )

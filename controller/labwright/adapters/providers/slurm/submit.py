@@ -45,6 +45,7 @@ _PASSES = (
     "inactive",
     "maintenance",
 )
+_FINAL = re.compile(r" is not available|Max\w+Per(Job|Node)")  # although the words above are in it
 _IN_DOUBT = (
     "Unable to contact",
     "timed out",
@@ -229,7 +230,7 @@ def verdict_of(code: str, job: str, said: str) -> str | LabError:
     words = said.replace("sbatch: error:", "").strip() or f"sbatch ended with {code}"
     if code == "?" or code in ("124", "137", "-") or any(sign in words for sign in _IN_DOUBT):
         return OutcomeUnknown(f"sbatch: {words}")
-    if any(sign in words for sign in _PASSES):
+    if any(sign in words for sign in _PASSES) and not _FINAL.search(words):
         return Unavailable(f"sbatch: {words}", hint="it is tried again", retry_in=30)
     if _NEGATIVE in words or code == "1":
         return Refused(f"sbatch: {words}", hint="correct the task's resources, or the provider in lab.yaml")
