@@ -157,7 +157,8 @@ ends() { # the exit records of the tokens on standard input
 }
 
 queue() { # USERS: every job of theirs that Slurm has in hand, array elements that wait together in one line
-  text=$(timeout -k 5 30 squeue --noheader --user="$1" --format='%i|%T|%r|%N|%S|%j' 2>&1) || return
+  # --local: or each call asks slurmctld about its federation, too
+  text=$(timeout -k 5 30 squeue --local --noheader --user="$1" --format='%i|%T|%r|%N|%S|%j' 2>&1) || return
   while IFS= read -r line; do printf 'Q\t%s\n' "$line"; done <<<"$text"
 }
 

@@ -51,7 +51,7 @@ def test_the_queue_of_all_users_is_asked_in_one_question(remote: Remote) -> None
     rows = ["7_[1-3]|PENDING|Resources||N/A|name", "8|RUNNING|None|node1|1790000000|a|b"]
     remote.login.say("squeue", f"printf '%s\\n' '{rows[0]}' '{rows[1]}'")
     assert remote.call("look", "lab,ada") == [f"Q\t{rows[0]}", f"Q\t{rows[1]}", "."]
-    assert remote.login.calls("squeue") == ["--noheader --user=lab,ada --format=%i|%T|%r|%N|%S|%j"]
+    assert remote.login.calls("squeue") == ["--local --noheader --user=lab,ada --format=%i|%T|%r|%N|%S|%j"]
 
 
 def test_a_queue_that_does_not_answer_keeps_no_record_from_being_told(remote: Remote) -> None:
