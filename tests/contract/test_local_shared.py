@@ -126,7 +126,17 @@ def test_a_folder_that_the_job_made_unwritable_is_forgotten_all_the_same(bench: 
     bench.ended(handle)
     bench.provider.forget([handle])
     assert bench.see(handle).phase is Phase.MISSING
-    assert names(bench, "jobs") == names(bench, "tmp") == names(bench, "ended") == set()
+    assert names(bench, "jobs") == names(bench, "tmp") == set()
+
+
+def test_a_mark_that_comes_after_its_folder_was_forgotten_goes_too(bench: LocalBench) -> None:
+    stays, gone = done(bench), done(bench)
+    for handle in (stays, gone):
+        bench.wait(lambda name=str(handle): True if name in names(bench, "ended") else None, "the mark")
+    bench.provider.forget([gone])
+    (bench.spool / "ended" / gone).touch()
+    bench.provider.tidy(DAY)
+    assert names(bench, "ended") == {stays}
 
 
 def test_a_killed_wrappers_folder_can_be_forgotten(bench: LocalBench) -> None:

@@ -39,6 +39,8 @@ POINTS: list[Point] = [
     (LocalProvider, "read"),
     (LocalProvider, "collect"),
     (LocalProvider, "fetch"),
+    (LocalProvider, "forget"),
+    (LocalProvider, "tidy"),
     (FolderArtifacts, "put"),
     (DuckDbRecords, "write"),
     (GitRepo, "fetch"),

@@ -60,7 +60,7 @@ def test_no_kill_loses_or_doubles_a_job_a_point_or_a_result(tmp_path: Path) -> N
     repo, ran = new_repo(tmp_path / "lab"), tmp_path / "ran"
     (repo / "experiments/alpha/train").mkdir(parents=True)
     (repo / "lab.yaml").write_text(
-        "name: crash\nproviders: {local: {type: local, cpus: 4}}\npolicy: {limits: {jobs_per_commit: 10000}}\n"
+        "name: crash\nproviders: {local: {type: local, cpus: 4}}\npolicy: {limits: {jobs_per_commit: 10000}, retention: 1s}\n"
     )
     dice, kills, rounds = random.Random(20261120), 0, 0
     lives = Lives(repo, tmp_path / "state")
@@ -90,10 +90,11 @@ def check(top: Path, repo: Path, ran: Path, jobs: int) -> None:
     tree = git(repo, "ls-tree", "-r", "--name-only", "lab-results").split()
     manifests = [path for path in tree if path.endswith("manifest.json")]
     assert len(manifests) == jobs
-    for path in manifests[:20]:
+    for path in manifests:
         manifest = json.loads(git(repo, "show", f"lab-results:{path}"))
         assert manifest["state"] == "COMPLETE"
         assert manifest["metrics"]["loss"]["count"] == 3
+        assert [artifact["path"] for artifact in manifest["artifacts"]] == ["id"], "forgotten before it was collected"
     points = rows(top, repo, "SELECT count(*) n, count(DISTINCT job) j FROM metrics")
     assert points == [{"n": 3 * jobs, "j": jobs}], "points were lost or doubled"
     (state,) = (top / "state").iterdir()

@@ -139,12 +139,12 @@ class LocalProvider:
             if job := self._spool.existing(handle):
                 self._observer.forget(handle)
                 (self._spool.ended / handle).unlink(missing_ok=True)
-                shared.remove(shared.put_aside(self._spool, job))
+                stage.remove(shared.put_aside(self._spool, job))
 
     def tidy(self, unused_for: float) -> None:
         now = self._clock.now()
         with self._staging:
             old = shared.take_old(self._spool, now.timestamp() - unused_for)
         for path in old:
-            shared.remove(path)
+            stage.remove(path)
         stage.tidy(self._spool, now)

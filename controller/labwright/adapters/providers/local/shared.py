@@ -3,7 +3,6 @@
 
 import json
 import os
-import shutil
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator
@@ -34,8 +33,11 @@ def note(spool: Spool, folder: Path, used: Iterable[Path]) -> None:
 
 
 def take_old(spool: Spool, before: float) -> list[Path]:
-    """Move what was last used before then (seconds since the epoch) and no attempt refers to out of the way; `remove` it. To be
+    """Move what was last used before then (seconds since the epoch) and no attempt refers to out of the way, to be removed. To be
     called with `staging`."""
+    for mark in spool.ended.iterdir():  # a wrapper leaves its mark last, perhaps after its folder was forgotten
+        if not (spool.root / "jobs" / mark.name).is_dir():
+            mark.unlink(missing_ok=True)
     old = {name: paths for name, paths in _groups(spool) if max(map(_mtime, paths)) < before}
     if not old:
         return []
@@ -80,17 +82,3 @@ def put_aside(spool: Spool, path: Path) -> Path:
     aside = Path(tempfile.mkdtemp(dir=spool.root / "tmp"))
     path.rename(aside / "old")
     return aside
-
-
-def remove(path: Path) -> None:
-    """With all below it, also what a job made unwritable. What belongs to another user stays; `lab doctor` counts it."""
-    shutil.rmtree(path, ignore_errors=True)
-    if path.exists():
-        todo = [path]
-        while todo:
-            folder = todo.pop()
-            with suppress(OSError):
-                folder.chmod(0o700)
-                with os.scandir(folder) as entries:
-                    todo += [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
-        shutil.rmtree(path, ignore_errors=True)
