@@ -245,11 +245,21 @@ def test_a_batch_that_was_refused_is_not_asked_for_again(remote: Remote) -> None
     assert not remote.login.calls("squeue")
 
 
-def test_every_batch_with_an_id_is_listed_with_its_tokens(remote: Remote) -> None:
-    assert remote.call("list") == []
+def test_what_slurm_has_in_hand_is_listed_with_the_trials_of_its_batches(remote: Remote) -> None:
     remote.batch("a.01", [TOKEN, OTHER], jobid="7\n")
     remote.batch("b.02", [TOKEN])
-    assert remote.call("list") == [f"7\t{TOKEN}", f"7\t{OTHER}"]
+    remote.batch("c.03", [TOKEN], jobid="8\n")
+    remote.login.say("squeue", "printf '%s\\n' '7_[0-1]|PENDING|Resources||N/A|/x|b.02' '9|RUNNING|None|n1|1|/y|z'")
+    assert remote.call("list", "lab") == [
+        "Q\t7_[0-1]|PENDING|Resources||N/A|/x|b.02",
+        "Q\t9|RUNNING|None|n1|1|/y|z",
+        f"L\t7\ta.01\t0\t{TOKEN}",
+        f"L\t7\ta.01\t1\t{OTHER}",
+        "B\tb",
+        ".",
+    ]
+    remote.login.say("squeue", "echo 'slurm_load_jobs error' >&2; exit 1")
+    assert remote.call("list", "lab") == ["X\tslurm_load_jobs error"]
 
 
 def test_facts_are_three_parts_whatever_slurm_says(remote: Remote) -> None:

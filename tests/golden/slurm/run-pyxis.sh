@@ -34,6 +34,11 @@ through_srun() { # TERM to what srun started: srun itself would end it at once, 
   local step
   read -r step <"$dir/.step" && timeout -k 1 10 scancel --quiet --signal=TERM "$SLURM_JOB_ID.$step"
 }
+failed_first() {
+  local step first=$code
+  read -r step <"$dir/.step" && read -r first <"$dir/.failed-$step"
+  echo "${first:-$code}"
+} 2>/dev/null
 trap 'poked=1; stop' TERM
 trap 'poked=1; [[ $stopping || $over ]] || reason=timeout; stop' USR2
 trap 'poked=1; notice' USR1
@@ -103,8 +108,8 @@ group_lives() { # kill -0 does not do: it counts the dead whose new parent is sl
 
 step() { # runs a script in work/ as a process group of its own; sets code and signal
   local poked=
+  rm -f -- "$dir/.step" "$dir"/.failed-*
   set -m
-  rm -f -- "$dir/.step"
   (
     set -- "${given[@]}" "PATH=$job_path" "" "${outer[@]}" "${inner[@]}" "$1"
     while [[ $1 ]]; do
@@ -124,6 +129,7 @@ step() { # runs a script in work/ as a process group of its own; sets code and s
     [[ $poked ]] || break
   done
   [[ $phase == run ]] && over=1
+  [[ $code != 0 ]] && code=$(failed_first) # srun says how the others ended, which it ended itself
   # bash names the signal on stderr when there was one (an exit status of 137 alone does not say), but for these three
   signal=
   case $code in
