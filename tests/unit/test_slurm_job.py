@@ -1,131 +1,17 @@
 """job.sh and run.sh of a batch, run as slurmd runs them, without Slurm: claim, record, phases, requeues, ends of every kind."""
 
-import contextlib
 import json
-import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from labwright.adapters.clock import SystemClock
-from labwright.adapters.providers.slurm import SlurmProvider
 from labwright.adapters.providers.slurm.handles import parse
-from labwright.adapters.providers.slurm.provider import Ours
-from labwright.domain.ids import Handle
 from labwright.ports.provider import Submission
-from labwright.testing.provider_bench import Bench, Blobs, Script, accepted
-from tests.unit.slurm_login import Login
-from tests.unit.slurm_trials import cluster
-
-PATIENCE = 30.0
-LISTENS = "trap 'echo told' USR1; echo begun; while :; do sleep 0.05; done"
-SAVES = "trap 'echo saved; exit 0' TERM; echo begun; while :; do sleep 0.05; done"
-
-
-def session(of: subprocess.Popen[bytes]) -> dict[int, str]:
-    """Processes of a job, by id: their names."""
-    found = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            head, _, rest = stat.read_text().rpartition(") ")
-            state, _, _, sid, *_ = rest.split()
-            if sid == str(of.pid) and state != "Z":
-                found[int(stat.parent.name)] = head.partition("(")[2]
-    return found
-
-
-def kill(job: subprocess.Popen[bytes]) -> None:
-    """All of it at once, as when a node dies."""
-    while there := session(job):
-        for pid in there:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-    job.wait()
-
-
-class Cluster(Bench):
-    """A login node whose sbatch takes everything as job 7; its jobs run when a test says so."""
-
-    def __init__(self, folder: Path, **settings: Any) -> None:
-        self.login = Login(folder)
-        self.login.say("sbatch", 'key=$(dirname "$2")/key; printf %s "${LAB_UNLOCK-}" >"$key"; echo 7')
-        blobs, made = Blobs(), cluster(**{"workdir": "~/it's there", "grace": 1, **settings})
-        ours = Ours(folder / "spool", "suite", "owner")
-        (folder / "shared").mkdir()
-        super().__init__(
-            SlurmProvider("cluster", made, ours, blobs.read, SystemClock(), lambda _: self.login),
-            folder / "shared",
-            blobs,
-        )
-        self.running: list[subprocess.Popen[bytes]] = []
-
-    @property
-    def root(self) -> Path:
-        return self.login.home / "it's there" / "suite"
-
-    def job(self, handle: Handle) -> Path:
-        known = parse(handle)
-        assert known
-        return self.root / "jobs" / known.token
-
-    def start(self, index: int | None = None, **more: str) -> subprocess.Popen[bytes]:
-        """As slurmd would: the newest batch, or an element of its array."""
-        batch = max((self.root / "batches").iterdir(), key=lambda path: path.stat().st_mtime_ns)
-        key = (batch / "key").read_text()
-        env = {"HOME": str(self.login.home), "PATH": self.login.path, "SLURM_JOB_ID": "7", **more}
-        env |= {"LAB_UNLOCK": key} if key else {}
-        env |= {} if index is None else {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": str(index)}
-        out = (batch / ("slurm-7.out" if index is None else f"slurm-7_{index}.out")).open("ab")
-        with out:
-            started = subprocess.Popen(
-                ["bash", str(batch / "job.sh")],
-                env=env,
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
-            )
-        self.running.append(started)
-        return started
-
-    def ran(self, index: int | None = None, **more: str) -> int:
-        return self.start(index, **more).wait(PATIENCE)
-
-    def record(self, handle: Handle) -> dict[str, Any] | None:
-        file = self.job(handle) / "exit.json"
-        return dict(json.loads(file.read_text())) if file.exists() else None
-
-    def text(self, handle: Handle, name: str = "log.txt") -> str:
-        file = self.job(handle) / name
-        return file.read_text() if file.exists() else ""
-
-    def until(self, there: Callable[[], object], what: str = "") -> None:  # type: ignore[override]
-        end = time.monotonic() + PATIENCE
-        while not there():
-            assert time.monotonic() < end, what
-            time.sleep(0.02)
-
-    def logged(self, handle: Handle, text: str = "begun") -> None:
-        self.until(lambda: text in self.text(handle), self.text(handle))
-
-    def sweep(self, *runs: str, task: Mapping[str, Any] | None = None, **more: Any) -> list[Handle]:
-        """Trials of one array: their `run` is that of the trial's number."""
-        cases = "\n".join(f"{n}) {run} ;;" for n, run in enumerate(runs))
-        script = Script(f"case $LAB_PARAM_N in\n{cases}\nesac")
-        made = [self.submission(script, task=task, parameters={"n": n}, **more) for n in range(len(runs))]
-        answers = self.provider.submit(made)
-        return [accepted(answers[submission.token]) for submission in made]
-
-    def close(self) -> None:
-        for started in self.running:
-            if started.poll() is None:
-                kill(started)
+from labwright.testing.provider_bench import Script, accepted
+from tests.unit.slurm_node import LISTENS, PATIENCE, SAVES, Cluster, kill, session
 
 
 @pytest.fixture
@@ -374,97 +260,58 @@ def test_what_a_job_leaves_running_ends_with_it(bench: Cluster) -> None:
     bench.until(lambda: not session(started))
 
 
-# trials that share an allocation
+# nodes, modules, containers
 
-SHARED = {"resources": {"pack": {"trials": 4, "at_once": 2}}}
+SRUN = """
+count=1
+while [[ $1 == --* ]]; do
+  case $1 in --ntasks=*) count=${1#*=} ;; --chdir=*) cd "${1#*=}" ;; esac
+  shift
+done
+for ((n = 0; n < count; n++)); do SLURM_NODEID=$n SLURM_STEP_ID=3 "$@" & done
+code=0
+while wait -n; last=$?; ((last != 127)); do ((last > code)) && code=$last; done
+exit "$code"
+"""
 
 
-def test_packed_trials_each_have_their_own_record_and_log(bench: Cluster) -> None:
-    handles = bench.sweep("echo zero", "exit 3", "echo two", "echo three", "echo four", task=SHARED)
-    assert (bench.ran(0), bench.ran(1)) == (0, 0)
-    assert [(bench.record(h) or {})["code"] for h in handles] == [0, 3, 0, 0, 0]
-    assert [bench.text(h) for h in handles] == ["zero\n", "", "two\n", "three\n", "four\n"]
-    assert [parse(h).id for h in handles] == ["7_0"] * 4 + ["7_1"]  # type: ignore[union-attr]
+def test_a_job_of_several_nodes_runs_once_on_each_and_knows_the_others(bench: Cluster) -> None:
+    bench.login.say("srun", SRUN)
+    bench.login.say("scontrol", "printf 'node1\\nnode2\\n'")
+    task = {"resources": {"num_nodes": 2, "accelerators": 4}}
+    handle = bench.submit(Script('echo "$NODE_RANK of $WORLD_SIZE by $LOCAL_WORLD_SIZE at $MASTER_ADDR"'), task=task)
+    assert bench.ran(SLURM_JOB_NODELIST="node[1-2]") == 0
+    assert sorted(bench.text(handle).splitlines()) == [f"{n} of 8 by 4 at node1" for n in (0, 1)]
+    assert bench.login.calls("scontrol")[-1] == "show hostnames node[1-2]"
+    assert (bench.record(handle) or {})["code"] == 0
 
 
-def test_no_more_packed_trials_run_side_by_side_than_asked(bench: Cluster) -> None:
-    one = f"mkdir '{bench.folder}'/$LAB_PARAM_N; ls '{bench.folder}' | wc -l; sleep 0.3; rmdir '{bench.folder}'/$LAB_PARAM_N"
-    handles = bench.sweep(one, one, one, one, task=SHARED)
+def test_of_several_nodes_the_first_that_fails_says_how_the_job_ended(bench: Cluster) -> None:
+    bench.login.say("srun", SRUN)
+    run = '[[ $NODE_RANK == 1 ]] && exit 3; until [[ -e "$LAB_JOB_DIR/.failed-3" ]]; do sleep 0.05; done; exit 9'
+    handle = bench.submit(Script(run), task={"resources": {"num_nodes": 2}})
     assert bench.ran() == 0
-    assert {int(bench.text(h)) for h in handles} <= {1, 2}
+    assert (bench.record(handle) or {})["code"] == 3
 
 
-def test_one_of_those_that_share_an_allocation_is_stopped_alone(bench: Cluster) -> None:
-    wait = f"echo begun; until [[ -e '{bench.folder}/go' ]]; do sleep 0.05; done"
-    handles = bench.sweep(wait, SAVES, wait, "echo three", task=SHARED)
-    started = bench.start()
-    bench.logged(handles[0])
-    bench.logged(handles[1])
-    (bench.job(handles[1]) / "cancel").touch()
-    started.send_signal(signal.SIGUSR2)
-    bench.until(lambda: bench.record(handles[1]))
-    bench.logged(handles[2])
-    (bench.folder / "go").touch()
-    assert started.wait(PATIENCE) == 0
-    assert [(bench.record(h) or {})["reason"] for h in handles] == [None, "cancelled", None, None]
-    assert "saved" in bench.text(handles[1])
-
-
-def test_when_all_that_share_an_allocation_are_stopped_those_that_had_not_begun_say_so_too(bench: Cluster) -> None:
-    handles = bench.sweep(*["echo begun; sleep 600"] * 4, task=SHARED)
-    started = bench.start()
-    bench.logged(handles[1])
-    bench.logged(handles[0])
-    for handle in handles:
-        bench.job(handle).mkdir(exist_ok=True)
-        (bench.job(handle) / "cancel").touch()
-    started.send_signal(signal.SIGTERM)
-    assert started.wait(PATIENCE) == 0
-    assert [(bench.record(h) or {})["reason"] for h in handles] == ["cancelled"] * 4
-    assert [bench.text(h) for h in handles] == ["begun\n", "begun\n", "", ""]
-
-
-def test_slurms_own_term_ends_all_that_share_an_allocation_and_starts_no_other(bench: Cluster) -> None:
-    handles = bench.sweep(*["echo begun; sleep 600"] * 4, task=SHARED)
-    started = bench.start()
-    bench.logged(handles[1])
-    bench.logged(handles[0])
-    started.send_signal(signal.SIGTERM)
-    started.wait(PATIENCE)
-    assert [bench.record(h) for h in handles] == [None] * 4
-    assert not bench.job(handles[2]).exists()
-
-
-def test_the_notice_reaches_every_packed_trial_that_listens(bench: Cluster) -> None:
-    handles = bench.sweep(LISTENS, LISTENS, task=SHARED)
-    started = bench.start()
-    for handle in handles:
-        bench.logged(handle)
-    started.send_signal(signal.SIGUSR1)
-    for handle in handles:
-        bench.logged(handle, "told")
-    started.send_signal(signal.SIGTERM)
-    started.wait(PATIENCE)
-
-
-def test_a_packed_trial_that_cannot_be_set_up_is_told_and_the_others_run(bench: Cluster) -> None:
-    handles = bench.sweep("echo zero", "echo one", "echo two", task=SHARED)
-    bench.job(handles[1]).parent.mkdir(exist_ok=True)
-    bench.job(handles[1]).write_text("in the way")
+def test_a_module_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
+    bench = Cluster(tmp_path, modules=["it's/1"])
+    bench.submit(Script("true"))
     assert bench.ran() == 78
-    assert [bench.text(handles[n]) for n in (0, 2)] == ["zero\n", "two\n"]
+    (said,) = bench.root.glob("batches/*/slurm-7.out")
+    assert "lab: module load it's/1 does not work on " in said.read_text()
 
 
-def test_a_requeued_allocation_runs_only_what_has_not_ended(bench: Cluster) -> None:
-    runs = ["echo zero", "[[ -e once ]] || { touch once; echo begun; sleep 600; }; echo one", "echo two"]
-    handles = bench.sweep(*runs, task={"resources": {"pack": 3}})
-    started = bench.start()
-    bench.logged(handles[1])
-    started.send_signal(signal.SIGTERM)
-    started.wait(PATIENCE)
-    assert [bool(bench.record(h)) for h in handles] == [True, False, False]
+def test_a_container_runs_the_job_in_its_folder(tmp_path: Path) -> None:
+    bench = Cluster(tmp_path, containers="apptainer")
+    program = bench.login.bin / "apptainer"
+    program.write_text('#!/bin/bash\nprintf "<%s>" "${@:1:7}"\nshift 7\nexec "$@"\n')
+    program.chmod(0o755)
+    handle = bench.submit(Script("echo; pwd"), task={"resources": {"image_id": "docker://it's:1"}})
     assert bench.ran() == 0
-    assert [bench.text(h) for h in handles] == ["zero\n", "begun\none\n", "two\n"]
+    work = f"{bench.job(handle)}/work"
+    options = "".join(f"<{word}>" for word in ("exec", "--nv", "--bind", bench.root, "--pwd", work, "docker://it's:1"))
+    assert bench.text(handle) == f"{options}\n{work}\n"
 
 
 def test_what_is_submitted_again_is_what_is_there(bench: Cluster) -> None:
