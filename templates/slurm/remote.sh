@@ -310,7 +310,7 @@ tidy() { # DAYS: what crashes left half-made, a day old; bundles, environments a
 }
 
 list() { # USER: every job of theirs that Slurm has in hand (Q: as a line of squeue, with its folder before its name), and of
-  # those in batches here each trial (L: job id, batch, place, token); B = the name of a batch of which no job id is known
+  # batches here (I: its id) each trial that has not ended (L: id, batch, place, token); B = the name of a batch of which no id is known
   local text line id name batch place token
   local -A there=()
   text=$(timeout -k 5 60 squeue --noheader --user="$1" --format='%i|%T|%r|%N|%S|%Z|%j' 2>&1) || { printf 'X\t%s\n' "${text//[$'\t\n']/ }"; return; }
@@ -323,7 +323,11 @@ list() { # USER: every job of theirs that Slurm has in hand (Q: as a line of squ
     [[ $id ]] || { IFS= read -rd '' name <"$batch/name"; printf 'B\t%s\n' "$name"; continue; }
     [[ ${there[$id]-} ]] || continue
     batch=${batch%/} place=0
-    while IFS= read -r token; do printf 'L\t%s\t%s\t%d\t%s\n' "$id" "${batch##*/}" $((place++)) "$token"; done <"$batch/tokens"
+    printf 'I\t%s\n' "$id"
+    while IFS= read -r token; do
+      [[ -e $root/jobs/$token/exit.json ]] || printf 'L\t%s\t%s\t%d\t%s\n' "$id" "${batch##*/}" "$place" "$token"
+      place=$((place + 1))
+    done <"$batch/tokens"
   done
   echo .
 }

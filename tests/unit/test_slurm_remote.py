@@ -253,11 +253,17 @@ def test_what_slurm_has_in_hand_is_listed_with_the_trials_of_its_batches(remote:
     assert remote.call("list", "lab") == [
         "Q\t7_[0-1]|PENDING|Resources||N/A|/x|b.02",
         "Q\t9|RUNNING|None|n1|1|/y|z",
+        "I\t7",
         f"L\t7\ta.01\t0\t{TOKEN}",
         f"L\t7\ta.01\t1\t{OTHER}",
         "B\tb",
         ".",
     ]
+    remote.job(TOKEN, exit__json="{}")
+    listed = remote.call("list", "lab")
+    assert [line for line in listed if line[0] in "IL"] == ["I\t7", f"L\t7\ta.01\t1\t{OTHER}"], (
+        "one has ended, not its array"
+    )
     remote.login.say("squeue", "echo 'slurm_load_jobs error' >&2; exit 1")
     assert remote.call("list", "lab") == ["X\tslurm_load_jobs error"]
 

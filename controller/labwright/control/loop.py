@@ -14,6 +14,7 @@ from labwright.control.keep import Keeper
 from labwright.control.launch import Launcher
 from labwright.control.logs import Logs
 from labwright.control.observe import Observer
+from labwright.control.orphans import Orphans
 from labwright.control.outbox import Outbox
 from labwright.control.publish import Pages, Publisher
 from labwright.control.retention import Retention
@@ -40,6 +41,7 @@ class Controller:
         self.acts = Acts(world, self.intake)
         self.launcher = Launcher(world, contents)
         self.observer = Observer(world, contents)
+        self.orphans = Orphans(world)
         self.keeper = keeper
         self.collector = Collector(world, Finisher(world, outbox, logs, to_parquet), keeper)
         self.gatherer = Gatherer(world, contents, logs, self.collector)
@@ -82,7 +84,7 @@ class Controller:
         if self.acts.acted:
             self.acts.acted = False
             self.launcher.gates_moved()
-        working = (self.launcher, self.observer, self.gatherer, self.collector)
+        working = (self.launcher, self.observer, self.orphans, self.gatherer, self.collector)
         dues += [part.step(now) for part in (*working, self.publisher, self.keeper, self.retention)]
         return min((due for due in dues if due is not None), default=None)
 

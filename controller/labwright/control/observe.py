@@ -22,6 +22,7 @@ class Observer:
         self.world, self.contents = world, contents
         self.rules = Rules(lost_after=world.options.lost_after)
         self._next: dict[str, datetime] = {}
+        self._told: dict[str, set[str]] = {}  # by provider: the alarms that are its own
 
     def step(self, now: datetime) -> datetime | None:
         world, dues = self.world, []
@@ -63,8 +64,9 @@ class Observer:
     def _say(self, name: str, provider: Provider) -> None:
         """What the provider itself finds worth an alarm."""
         told = {f"provider {name}: {what}": words for what, words in provider.condition().alarms.items()}
-        for key in [k for k in self.world.alarms.on if k.startswith(f"provider {name}: ") and k not in told]:
+        for key in self._told.get(name, set()) - told.keys():
             self.world.alarms.clear(key)
+        self._told[name] = set(told)
         for key, words in told.items():
             self.world.alarms.raise_(key, words)
 

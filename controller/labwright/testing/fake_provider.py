@@ -90,6 +90,7 @@ class FakeProvider:
         self._refusals = refusals
         self._steps = steps
         self._jobs: dict[Handle, _Job] = {}
+        self._lost: dict[Handle, _Job] = {}
         self._stories: dict[Token, Story] = {}
         self._faults: dict[str, deque[_Fault]] = {}
 
@@ -118,7 +119,11 @@ class FakeProvider:
 
     def lose(self, handle: Handle) -> None:
         """It is gone, and the provider never heard of it."""
-        del self._jobs[handle]
+        self._lost[handle] = self._jobs.pop(handle)
+
+    def find_again(self, handle: Handle) -> None:
+        """What was lost has been there all the time."""
+        self._jobs[handle] = self._lost.pop(handle)
 
     # the port
 

@@ -28,14 +28,12 @@ def listed(person: Person, lab: str) -> Iterator[tuple[Token, Handle]]:
     if "X" in said:
         raise Unavailable(f"squeue: {said['X'][0][:300]}", retry_in=60)
     queue = squeue(said.get("Q", ()))
-    known = set()
     for line in said.get("L", ()):
         job, batch, place, token = line.split("\t")
-        known.add(job)
         found = parse(handle := handle_of(Token(token), job, batch, int(place), person.name))
         if found and _in_hand(queue.get(found)):
             yield Token(token), handle
-    unsettled = set(said.get("B", ()))
+    known, unsettled = set(said.get("I", ())), set(said.get("B", ()))
     for job, entry in queue.jobs():
         folder, _, name = entry.name.partition("|")
         ours = folder == site.root and _of_lab(name, lab)
