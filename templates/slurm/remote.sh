@@ -332,12 +332,13 @@ list() { # USER: every job of theirs that Slurm has in hand (Q: as a line of squ
   echo .
 }
 
-facts() { # what the cluster has and allows
+facts() { # what the cluster has and allows; 75 where it does not say
+  local nodes
   scontrol --version
   timeout 30 scontrol show config 2>&1 | grep -E '^(MaxArraySize|MaxJobCount|PreemptMode|PreemptType|AccountingStorageType|ClusterName|MinJobAge|KillWait|SLURM_VERSION|JobRequeue)\b'
   echo .
-  timeout 30 sinfo --noheader --exact --format='%R|%a|%c|%m|%G|%l|%D|%t|%z' 2>&1
-  echo .
+  nodes=$(timeout 30 sinfo --noheader --exact --format='%R|%a|%c|%m|%G|%l|%D|%t|%z' 2>&1) || { printf '%s\n' "$nodes" >&2; exit 75; }
+  printf '%s\n.\n' "$nodes"
 }
 
 case $command in

@@ -97,7 +97,7 @@ class Bench:
             log=structlog.wrap_logger(None, processors=[self._log]),
         )
         self.world.calls._pool.shutdown()
-        self.world.calls._pool = AtOnce()  # type: ignore[assignment]
+        self.world.calls._pool = self.world.calls._left = AtOnce()
         self.outbox = Outbox(self.folder / "outbox")
         keeper = Keeper(self.world, self.store, self.folder / "incoming")
         self.controller = Controller(

@@ -1,5 +1,7 @@
 """Calls: off the loop's thread, one a key, answered on it."""
 
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -87,3 +89,27 @@ def test_an_answer_may_start_the_next_call_of_its_key(wake: threading.Event) -> 
     run(calls, wake)
     assert log.answers == [2]
     calls.close()
+
+
+def test_a_call_that_may_be_left_is_not_waited_for_and_its_error_is_told(wake: threading.Event) -> None:
+    calls, log, gate = Calls(wake), Log(), threading.Event()
+    calls.start("long", lambda: gate.wait(60), log.answers.append, log.errors.append, left=True)
+    calls.start("broken", lambda: 1 / 0, log.answers.append, log.errors.append, left=True)
+    calls.launch()
+    while calls.busy("broken"):
+        assert wake.wait(10)
+        wake.clear()
+        calls.settle()
+    assert [type(error) for error in log.errors] == [ZeroDivisionError]
+    calls.close()
+    assert calls.busy("long")
+    gate.set()
+
+
+def test_a_process_ends_though_a_call_that_may_be_left_goes_on() -> None:
+    code = (
+        "import threading; from labwright.control.calls import Calls\n"
+        "calls = Calls(threading.Event())\n"
+        "calls.start('k', threading.Event().wait, print, print, left=True); calls.launch(); calls.close()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

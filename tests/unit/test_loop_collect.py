@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from labwright.control import collect
+from labwright.control.calls import Left
 from labwright.domain.errors import Refused, Unavailable
 from labwright.domain.lifecycle import State
 from labwright.testing.fake_provider import Story
@@ -46,7 +47,7 @@ class Gate:
 @pytest.fixture
 def threads(bench: Bench) -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(32) as pool:
-        bench.world.calls._pool = pool
+        bench.world.calls._pool = bench.world.calls._left = pool
         yield pool
 
 
@@ -113,24 +114,26 @@ def test_no_more_calls_than_lanes_ask_one_provider_and_each_job_is_asked_once(
     assert 1 < most[0] <= collect.LANES
 
 
-def test_stopping_waits_for_what_is_asked_and_asks_for_no_more(bench: Bench, threads: ThreadPoolExecutor) -> None:
+def test_stopping_does_not_wait_for_what_takes_long_and_asks_for_no_more(
+    bench: Bench, threads: ThreadPoolExecutor
+) -> None:
+    bench.world.calls._left = Left()
     gate = Gate(bench, "a")
     bench.push(a=task(sweeps="{sweep_config: {x: [1, 2, 3, 4, 5, 6, 7, 8]}}"))
     gate.names = ()
-    real = gate.collect
+    real, answered = gate.collect, threading.Semaphore(0)
 
     def held(handle: Any) -> Any:
         assert gate.opened.wait(60)
+        answered.release()
         return real(handle)
 
     gate.collect = held  # type: ignore[assignment]
     until(bench, lambda: len(gate.asked) == collect.LANES)
-    closing = threading.Thread(target=bench.controller.close)
-    closing.start()
-    while not bench.world.calls.closing:
-        time.sleep(0.001)
+    bench.controller.close()
     gate.opened.set()
-    closing.join(60)
+    for _ in range(collect.LANES):
+        assert answered.acquire(timeout=60)
     assert len(gate.asked) == collect.LANES
 
 

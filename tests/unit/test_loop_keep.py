@@ -79,7 +79,7 @@ def test_a_job_is_complete_and_published_while_its_artifacts_are_still_on_their_
 
     bench.provider.fetch = slow  # type: ignore[method-assign]
     with ThreadPoolExecutor(32) as pool:
-        bench.world.calls._pool = pool
+        bench.world.calls._pool = bench.world.calls._left = pool
         bench.push(lab=LAB, a=task())
         until(bench, entered.is_set)
         until(bench, lambda: [p for p in bench.results.content if p.endswith("manifest.json")])

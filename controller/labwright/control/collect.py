@@ -76,7 +76,7 @@ class Collector:
                 continue
             free = [key for n in range(LANES) if not calls.busy(key := f"collect:{name}:{n}")]
             for key in free[: len(place.todo)]:
-                calls.start(key, partial(self._lane, place), lambda _: None, self._defect)
+                calls.start(key, partial(self._lane, place), lambda _: None, self._defect, left=True)
         return min(dues, default=None)
 
     # in the pool

@@ -97,7 +97,7 @@ class Keeper:
                 dues.append(place.not_before)
                 continue
             call = partial(self._bring, provider, list(islice(place.todo.values(), BATCH)))
-            world.calls.start(f"keep:{name}", call, partial(self._done, name), partial(self._failed, name))
+            world.calls.start(f"keep:{name}", call, partial(self._done, name), partial(self._failed, name), left=True)
         return min(dues, default=None)
 
     # what was left undone

@@ -75,7 +75,7 @@ class Retention:
         if by_provider:
             asked = [(self.world.providers[name], attempts) for name, attempts in by_provider.items()]
             call = partial(self._work, asked, last, self.keeper.limit)
-            self.world.calls.start("retention", call, self._done, self._failed)
+            self.world.calls.start("retention", call, self._done, self._failed, left=True)
 
     # in the pool
 
@@ -120,7 +120,8 @@ class Retention:
         for name, provider in self.world.providers.items():
             if not self.world.calls.busy(f"tidy:{name}"):
                 failed = partial(self._not_tidied, name)
-                self.world.calls.start(f"tidy:{name}", partial(provider.tidy, seconds), lambda _: None, failed)
+                call = partial(provider.tidy, seconds)
+                self.world.calls.start(f"tidy:{name}", call, lambda _: None, failed, left=True)
 
     def _not_tidied(self, name: str, error: Exception) -> None:
         self.world.log.warning("not tidied", provider=name, error=repr(error))
