@@ -268,7 +268,7 @@ def test_what_slurm_has_in_hand_is_listed_with_the_trials_of_its_batches(remote:
     assert remote.call("list", "lab") == ["X\tslurm_load_jobs error"]
 
 
-def test_facts_are_three_parts_whatever_slurm_says(remote: Remote) -> None:
+def test_facts_are_the_version_the_settings_and_the_nodes(remote: Remote) -> None:
     remote.login.say(
         "scontrol",
         'case $1 in --version) echo "slurm 23.11.4" ;; *) printf "%s\\n" "Configuration data" "MaxArraySize            = 1001" "MaxArraySizeX = 1" "PreemptMode=OFF" ;; esac',
@@ -283,5 +283,11 @@ def test_facts_are_three_parts_whatever_slurm_says(remote: Remote) -> None:
         ".",
     ]
     remote.login.say("scontrol", "exit 1")
-    remote.login.say("sinfo", "exit 1")
-    assert remote.call("facts") == [".", "."]
+    remote.login.say("sinfo", "true")
+    assert remote.call("facts") == [".", "", "."], "a site may show its nodes to nobody"
+
+
+def test_a_cluster_that_does_not_answer_is_not_one_without_nodes(remote: Remote) -> None:
+    remote.login.say("sinfo", "echo 'slurm_load_partitions: Unable to contact slurm controller' >&2; exit 1")
+    ran = remote.ran("facts")
+    assert (ran.code, ran.err) == (75, "slurm_load_partitions: Unable to contact slurm controller\n")
