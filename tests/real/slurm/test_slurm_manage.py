@@ -1,17 +1,29 @@
-"""A person with a lab repository and a cluster: what `lab doctor` says of it."""
+"""A person with a lab repository and a cluster: what `lab doctor` says of it, and what becomes of jobs that nobody knows."""
 
 import json
 import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from labwright.adapters.clock import SystemClock
+from labwright.adapters.providers.slurm import Ours, SlurmProvider
+from labwright.domain import lab as domain_lab
+from labwright.domain.ids import Handle, JobId, token
+from labwright.domain.job import Move
+from labwright.domain.lifecycle import Outcome, State
+from labwright.domain.task import Task
+from labwright.ports.provider import Submission
+from labwright.testing.provider_bench import Blobs, accepted
 from tests.e2e.lab_world import LabWorld
 from tests.real.slurm.cluster import BreakableCluster, Cluster
+from tests.real.slurm.slurm_bench import OnLoginNode
 
 pytestmark = pytest.mark.slow
 Make = Callable[..., LabWorld]
@@ -167,3 +179,100 @@ def test_doctor_refuses_a_provider_that_lab_yaml_does_not_have(cluster: Cluster,
     world = make_lab()
     assert "it has: cluster" in world.lab("doctor", "clutser", code=3).stderr
     assert "needs the name" in world.lab("doctor", "--submit", code=3).stderr
+
+
+# orphans
+
+
+HANGS = "name: hangs\nrun: sleep 600\ntimeout: 20m\nretry: {lost: 0}\n"
+
+
+def alarms(world: LabWorld) -> dict[str, str]:
+    return world.json("status")["alarms"]
+
+
+def queued(cluster: Cluster, *jobs: str) -> set[str]:
+    """Of Slurm's jobs those that are in its queue."""
+    there = cluster.run("squeue", "--me", "-h", "-o", "%A").stdout.split()
+    return set(jobs) & set(there)
+
+
+def stranger(cluster: Cluster, world: LabWorld) -> tuple[SlurmProvider, Handle]:
+    """A job of this lab, and a provider that has it: made as another controller of it would, on a state that is gone."""
+    (name, provider), *_ = json.loads((world.repo / "lab.yaml").read_text())["providers"].items()
+    blobs, lab = Blobs(), json.loads((world.repo / "lab.yaml").read_text())["name"]
+    job = JobId("b" * 12)
+    ours = Ours(world.top / "other", lab, str(world.repo))
+    made = SlurmProvider(
+        name,
+        domain_lab.SlurmProvider.model_validate(provider),
+        ours,
+        blobs.read,
+        SystemClock(),
+        lambda _: OnLoginNode(cluster),
+    )
+    submission = Submission(
+        token=token(lab, job, 1), job=job, attempt=1, task_path="x/y", task=Task(name="x", run="sleep 600"), bundle=blobs.bundle({}),
+        parameters={}, variables={},
+    )  # fmt: skip
+    return made, accepted(made.submit([submission])[submission.token])
+
+
+def test_jobs_that_the_ledger_never_knew_are_told_and_foreign_jobs_are_nobody_s(
+    cluster: Cluster, make_lab: Make
+) -> None:
+    world = make_lab()
+    lab = json.loads((world.repo / "lab.yaml").read_text())["name"]
+    foreign = [
+        cluster.sbatch(f"-J{name}", wrap="sleep 600") for name in (f"{lab}-{'c' * 12}-1", f"{lab}-notes", "mine")
+    ]
+    provider, orphan = stranger(cluster, world)
+    try:
+        with world.controller():
+            said = world.until(lambda: alarms(world).get("provider cluster: orphans"))
+            assert f"1 job is ({orphan}) there and unknown to the ledger: `lab rebuild`" in said
+            assert f"! provider cluster: orphans: 1 job is ({orphan})" in " ".join(
+                world.lab("status", COLUMNS="400").stdout.split()
+            )
+        (ours,) = provider.list().values()
+        assert ours == orphan, "it was left alone"
+        assert queued(cluster, *foreign) == set(foreign)
+        provider.cancel([orphan])
+        world.until(lambda: provider.list() == {})
+        assert queued(cluster, *foreign) == set(foreign)
+        with world.controller():
+            world.until(lambda: '"baseline"' in world.log() or '"serving"' in world.log())
+            assert "provider cluster: orphans" not in alarms(world)
+    finally:
+        cluster.run("scancel", *foreign)
+
+
+def test_an_attempt_that_was_given_up_and_runs_is_cancelled(cluster: Cluster, make_lab: Make) -> None:
+    world = make_lab({"experiments/a/hangs/task.yaml": HANGS})
+    with world.controller("--launch-existing"):
+        world.until(lambda: [job for job in world.jobs() if job["state"] == "RUNNING"])
+    (name,) = {
+        line
+        for line in cluster.run("squeue", "--me", "-h", "-o", "%j").stdout.split()
+        if line.startswith(f"m{os.getpid()}-")
+    }
+    give_up(world)
+    with world.controller():
+        world.until(lambda: '"orphan"' in world.log())
+        world.until(lambda: name not in cluster.run("squeue", "--me", "-h", "-o", "%j").stdout.split())
+    assert [job["state"] for job in world.jobs()] == ["FAILED"]
+
+
+def give_up(world: LabWorld) -> None:
+    """The ledger as it is hours after a provider did not know the only attempt any more."""
+    from labwright.adapters.ledgers.sql.ledger import SqlLedger
+
+    (path,) = (world.top / "state").glob("*/ledger.sqlite3")
+    ledger = SqlLedger.open(path)
+    (job,), (attempt,) = ledger.jobs(), ledger.attempts()
+    then = SystemClock().now() - timedelta(hours=2)
+    over = replace(attempt, outcome=Outcome.LOST, ended=then, collected=True, published=True)
+    with ledger.transaction():
+        (lost,) = ledger.move([Move(job, State.LOST, "gone", then)])
+        ledger.move([Move(lost, State.FAILED, "lost", then, over)])
+    ledger.close()
