@@ -103,7 +103,13 @@ PROFILES = {
 }
 
 
-@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES.keys())
+SLOW = {"is slow"}
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [pytest.param(text, id=name, marks=[pytest.mark.slow] if name in SLOW else []) for name, text in PROFILES.items()],
+)
 def test_a_profile_sets_the_environment_and_nothing_else(world: World, profile: str) -> None:
     (world.home / ".bash_profile").write_text(
         f"hello() {{ echo hello; }}; export -f hello\nexport PATH=$PATH:/opt/slurm/bin SITE=here\n{profile}\n"
@@ -118,7 +124,9 @@ def test_a_profile_sets_the_environment_and_nothing_else(world: World, profile: 
     assert transport.warning == ""
 
 
-@pytest.mark.parametrize("profile", ["exit 1", "exec sleep 0", "kill -9 $$", "exec sleep 600"])
+@pytest.mark.parametrize(
+    "profile", ["exit 1", "exec sleep 0", "kill -9 $$", pytest.param("exec sleep 600", marks=pytest.mark.slow)]
+)
 def test_a_login_shell_that_ends_or_hangs_is_done_without_and_said_so(world: World, profile: str) -> None:
     (world.home / ".bash_profile").write_text(profile)
     transport = world.transport(login_patience=3)
@@ -155,6 +163,7 @@ sleep 1
 """
 
 
+@pytest.mark.slow
 def test_a_site_that_ends_idle_shells_does_not_end_ours(world: World) -> None:
     (world.home / ".bash_profile").write_text("readonly TMOUT=1; export TMOUT")
     transport = world.transport()
@@ -271,6 +280,7 @@ def test_a_file_of_which_a_part_came_is_not_there(world: World) -> None:
     assert list(world.home.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.getuid() != 0, reason="sets a limit on another user")
 def test_a_machine_that_starts_no_more_processes_runs_nothing_of_the_input(world: World) -> None:
     world.home.chmod(0o777)

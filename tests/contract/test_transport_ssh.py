@@ -106,6 +106,20 @@ def test_no_crowd_stands_before_sshd(tmp_path: Path, connect: Open) -> None:
         assert "MaxStartups" not in server.log.read_text()
 
 
+def test_keys_that_are_renewed_in_the_middle_disturb_nothing(tmp_path: Path, connect: Open) -> None:
+    with sshd(tmp_path, "RekeyLimit 1M") as server:
+        transport = connect(server)
+
+        def there_and_back(number: int) -> bool:
+            data = f"{number} ".encode() * 500_000
+            transport.put(data, f"~/file{number}")
+            return transport.get(f"~/file{number}") == data
+
+        with ThreadPoolExecutor(6) as pool:
+            assert all(pool.map(there_and_back, range(12)))
+        assert server.logins() == 1
+
+
 def test_a_node_that_allows_one_session_is_used_with_one(tmp_path: Path, connect: Open) -> None:
     with sshd(tmp_path, "MaxSessions 1") as server:
         transport = connect(server)
@@ -300,6 +314,30 @@ def test_a_key_with_a_passphrase_is_refused_saying_so(server: Sshd, connect: Ope
     with pytest.raises(Refused, match="passphrase") as refused:
         connect(server, key_file=str(locked)).run(["true"])
     assert f"ssh-add {locked}" in str(refused.value)
+
+
+def test_a_key_with_a_passphrase_works_through_the_agent(
+    server: Sshd, connect: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked = server.other_key("locked", passphrase="a long passphrase")
+    with (server.folder / "authorized_keys").open("a") as file:
+        file.write(locked.with_name("locked.pub").read_text())
+    ask = server.folder / "ask"
+    ask.write_text("#!/bin/sh\necho a long passphrase\n")
+    ask.chmod(0o700)
+    with tempfile.TemporaryDirectory(dir="/tmp") as short:
+        agent = subprocess.Popen(["ssh-agent", "-D", "-a", f"{short}/agent"], stdout=subprocess.DEVNULL)
+        try:
+            while not Path(f"{short}/agent").exists():
+                time.sleep(0.01)
+            monkeypatch.setenv("SSH_AUTH_SOCK", f"{short}/agent")
+            asking = {**os.environ, "SSH_ASKPASS": str(ask), "SSH_ASKPASS_REQUIRE": "force", "DISPLAY": ":0"}
+            subprocess.run(["ssh-add", "-q", str(locked)], env=asking, check=True, stdin=subprocess.DEVNULL)
+            transport = connect(server, key_file=str(locked))
+            assert "SSH_AUTH_SOCK" not in transport.run(["env"]).text
+        finally:
+            agent.kill()
+            agent.wait()
 
 
 def test_a_file_that_is_no_key_is_refused(server: Sshd, connect: Open) -> None:
