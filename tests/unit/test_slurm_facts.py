@@ -187,7 +187,8 @@ def test_what_the_cluster_has_is_not_refused(of: Task) -> None:
     [
         (resources(cpus=129), {}, "resources.cpus: 129 asked, and the largest node of hpc has 128; ask for less"),
         (resources(memory="600GB"), {}, "resources.memory: 600 GB asked, and the largest node of hpc has 500 GB; ask for less"),
-        (resources(num_nodes=99), {}, "resources.num_nodes: 99 asked, and hpc has 61; ask for fewer"),
+        (resources(num_nodes=99), {}, "resources.num_nodes: 99 asked, and hpc has 48; ask for fewer"),
+        (resources(num_nodes=9), {"partition": "gpu,long"}, "resources.num_nodes: 9 asked, and hpc has 8; ask for fewer"),
         (resources(num_nodes=9), {"partition": "gpu"}, "resources.num_nodes: 9 asked, and hpc has 8; ask for fewer"),
         (resources(accelerators="A100:8"), {}, "resources.accelerators: A100:8 asked on each node, and nodes of hpc have 4 a100, 2 of any type, 4 v100; ask for one of these"),
         (resources(accelerators="H100:1"), {}, "resources.accelerators: H100:1 asked on each node, and nodes of hpc have 4 a100, 2 of any type, 4 v100; ask for one of these, or map H100 under `gres` in lab.yaml"),

@@ -173,7 +173,7 @@ def _sizes(task: Task, there: Sequence[Nodes], name: str) -> Iterator[str]:
         yield f"resources.cpus: {asked.cpus:g} asked, and the largest node of {name} has {most_cpus}; ask for less"
     if asked.memory_gb and asked.memory_gb * 1024 > most_mb:
         yield f"resources.memory: {asked.memory_gb:g} GB asked, and the largest node of {name} has {most_mb / 1024:.4g} GB; ask for less"
-    nodes = sum(n.count for n in there)
+    nodes = max(sum(n.count for n in there if n.partition == one) for one in {n.partition for n in there})
     if asked.num_nodes > nodes:
         yield f"resources.num_nodes: {asked.num_nodes} asked, and {name} has {nodes}; ask for fewer"
 
