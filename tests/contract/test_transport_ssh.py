@@ -162,7 +162,7 @@ def test_a_connection_lost_while_idle_is_made_again_unnoticed(server: Sshd, conn
 def test_a_network_that_is_gone_is_noticed_by_the_deadline(server: Sshd, connect: Open, data: bytes) -> None:
     with Blackhole(server.port) as proxy:
         server.known_hosts.write_text(f"[127.0.0.1]:{proxy.port} {server.host_key}\n")
-        transport = connect(server, {"connect_timeout": 2, "keepalive": 1}, port=proxy.port)
+        transport = connect(server, {"connect_timeout": 4, "keepalive": 2}, port=proxy.port)
         transport.run(["true"])
         proxy.open = False
         begun = time.monotonic()
@@ -181,7 +181,7 @@ def test_a_network_that_went_while_idle_leaves_no_outcome_unknown(
     monkeypatch.setattr(shells, "_STALE", 0.5)
     with Blackhole(server.port) as proxy:
         server.known_hosts.write_text(f"[127.0.0.1]:{proxy.port} {server.host_key}\n")
-        transport = connect(server, {"connect_timeout": 2, "keepalive": 1}, port=proxy.port)
+        transport = connect(server, {"connect_timeout": 4, "keepalive": 2}, port=proxy.port)
         transport.run(["true"])
         proxy.open = False
         time.sleep(1)
@@ -208,10 +208,11 @@ def test_a_bashrc_that_is_read_by_every_ssh_command_does_not_matter(server: Sshd
     assert transport.run(["sh", "-c", "echo $SITE"]).text == "here\n"
 
 
-@pytest.mark.parametrize("shell", ["dash", "csh", "tcsh", "fish", "zsh", "ksh"])
+SHELLS = [name for name in ("sh", "csh", "tcsh", "fish", "zsh", "ksh") if shutil.which(name)]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
 def test_the_login_shell_may_be_any(tmp_path: Path, connect: Open, shell: str) -> None:
-    if subprocess.run(["which", shell], capture_output=True, check=False).returncode:
-        pytest.skip(f"{shell} is not installed")
     with sshd(tmp_path, f'ForceCommand {shell} -c "$SSH_ORIGINAL_COMMAND"') as server:
         (server.home / ".profile").write_text("export SITE=here")
         ran = connect(server).run(["printf", "%s", "$SITE it's\n"])
