@@ -26,6 +26,7 @@ class Login:
             made.mkdir()
         for command in COMMANDS:
             self.say(command, SILENT)
+        self.say("sinfo", "true")  # a site may show its nodes to nobody
 
     def say(self, command: str, script: str) -> None:
         """From now on, `command` is this script; `$asked` is a folder of its own."""

@@ -50,7 +50,6 @@ class Cluster(Bench):
 
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.login = Login(folder)
-        self.login.say("sinfo", "true")
         self.login.say("sbatch", 'key=$(dirname "$2")/key; printf %s "${LAB_UNLOCK-}" >"$key"; echo 7')
         blobs, made = Blobs(), cluster(**{"workdir": "~/it's there", "grace": 1, **settings})
         ours = Ours(folder / "spool", "suite", "owner")
