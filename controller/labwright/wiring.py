@@ -6,7 +6,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -205,9 +205,22 @@ def make_provider(
         from labwright.adapters.providers.slurm import Ours
         from labwright.adapters.providers.slurm import SlurmProvider as Slurm
 
-        ours = Ours(place.spool(name), lab.name, place.repo, sdk_folder(), templates or {}, told)
+        ours = Ours(
+            place.spool(name), lab.name, place.repo, sdk_folder(), templates or {}, told, _rest_token(settings, lab)
+        )
         return Slurm(name, settings, ours, repo.read, clock, lambda account: open_transport(settings, account))
     return None
+
+
+def _rest_token(settings: SlurmProvider, lab: Lab) -> Callable[[], str] | None:
+    """Asked anew for each submission: such tokens do not last."""
+    from labwright.control.secrets import resolve
+    from labwright.domain.secrets import references, substitute
+
+    if not settings.rest or not settings.rest.token:
+        return None
+    text = settings.rest.token
+    return lambda: substitute(text, resolve(references(text), lab.secrets))
 
 
 def open_transport(settings: SlurmProvider, account: Account | None = None) -> Transport:

@@ -42,8 +42,9 @@ place() { # NAME: the folder in the tar on standard input, whole or not at all
 
 # submission
 
-submit() { # SECONDS: batches named on standard input ("NAME JOB KEY"), then an empty line, then their folders as a tar
-  local names=() jobs=() keys=() name job key made
+names=() jobs=() keys=()
+laid() { # batches named on standard input ("NAME JOB KEY"), then an empty line, then their folders as a tar; for what starts jobs
+  local name job key made
   while IFS=' ' read -r name job key && [[ $name ]]; do
     names+=("$name") jobs+=("$job") keys+=("$key")
   done
@@ -53,11 +54,34 @@ submit() { # SECONDS: batches named on standard input ("NAME JOB KEY"), then an 
   for name in $(compgen -e); do # a job's environment is its task's: nothing of this login's; SBATCH_* would even win over #SBATCH
     case $name in HOME | USER | LOGNAME | SHELL | PATH | LANG | TZ | SLURM_CONF | SLURM_CONF_SERVER | SLURM_CLUSTERS | SLURM_JWT | MODULEPATH | MODULESHOME | LMOD_* | KRB5CCNAME) ;; *) export -n "$name" ;; esac
   done
+}
+
+submit() { # SECONDS: batches as `laid` takes them
+  laid
   for ((n = 0; n < ${#names[@]}; n++)); do
     ((n >= 4)) && wait -n
     submit_one "$1" "${names[n]}" "${jobs[n]}" "${keys[n]}" &
   done
   wait
+}
+
+lay() { # the same, for somebody else to submit: those that are claimed now, an empty line, the environment as NUL-ended pairs
+  local name
+  laid
+  for name in "${names[@]}"; do mkdir "$root/batches/$name/asked" 2>/dev/null && printf '%s\n' "$name"; done
+  echo
+  export -n SLURM_JWT
+  export SLURM_SUBMIT_DIR=$PWD SLURM_SUBMIT_HOST=$HOSTNAME
+  env -0
+}
+
+settle() { # "NAME JOB ID" lines of batches that were laid: the job id, - (not in the queue) or ? (Slurm does not say) of each
+  local name job id
+  while read -r name job id; do
+    [[ $id != - ]] || id=$(queued "$job") || id='?'
+    [[ $id =~ ^[0-9]+$ ]] && keep "$root/batches/$name" "$id"
+    printf '%s\t%s\n' "$name" "${id:--}"
+  done
 }
 
 submit_one() { # one line: batch, sbatch's exit status, job id or -, its words
@@ -117,7 +141,7 @@ decide() { # SECONDS BATCH: its job id, - or ?
 
 refuse() { # batches on standard input that Slurm certainly does not have
   local name
-  while IFS= read -r name; do : >"$root/batches/$name/refused"; done
+  while IFS= read -r name; do [[ -d $root/batches/$name ]] && : >"$root/batches/$name/refused"; done
 }
 
 # observation
@@ -342,7 +366,7 @@ facts() { # what the cluster has and allows; 75 where it does not say
 }
 
 case $command in
-prepare | have | place | submit | find_tokens | refuse | look | ends | vanished | words | saved | read_streams | collect | fetch | cancel | forget | marks | tidy | list | facts)
+prepare | have | place | submit | lay | settle | find_tokens | refuse | look | ends | vanished | words | saved | read_streams | collect | fetch | cancel | forget | marks | tidy | list | facts)
   "$command" "$@"
   exit 0 # what cannot be done says so by an exit of its own
   ;;

@@ -26,9 +26,10 @@ from labwright.adapters.providers.slurm.batch import (
     trials_tar,
 )
 from labwright.adapters.providers.slurm.handles import parse
+from labwright.adapters.providers.slurm.scheduler import verdict_of
 from labwright.adapters.providers.slurm.scripts import account_of
 from labwright.adapters.providers.slurm.seal import new_key, seal
-from labwright.adapters.providers.slurm.submit import handle_of, verdict_of
+from labwright.adapters.providers.slurm.submit import handle_of
 from labwright.domain.bundle import Bundle, BundleFile
 from labwright.domain.errors import OutcomeUnknown, Refused, Unavailable
 from labwright.domain.ids import Token

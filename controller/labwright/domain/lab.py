@@ -190,6 +190,16 @@ class Lab(Form):
         Field(default_factory=dict, description="Where the values of `{{secret.NAME}}` come from.")
     )
 
+    @model_validator(mode="after")
+    def _tokens(self) -> Self:
+        for name, provider in self.providers.items():
+            rest = provider.rest if isinstance(provider, SlurmProvider) else None
+            if rest and rest.token and rest.token.strip("{} ").partition(".")[2] not in self.secrets:
+                raise Fault(
+                    "names no secret of this file", "add it to `secrets`", at=("providers", name, "rest", "token")
+                )
+        return self
+
     @field_validator("name")
     @classmethod
     def _prefix(cls, value: str) -> str:

@@ -11,6 +11,7 @@ from labwright.domain.forms import Fault, Flag, Form, Line, Lines, Positive, Spa
 WORD = r"[A-Za-z0-9][A-Za-z0-9_.@+-]*"  # of Slurm: partitions, accounts, QOS, GRES
 _OPTION = re.compile(r"--([a-z][a-z0-9-]*)(=[^\x00-\x1f]*)?")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@\\-]*\$?")
+_SECRET = re.compile(r"\{\{\s*secrets?\.[A-Za-z_][A-Za-z0-9_]*\s*\}\}")
 _LIST = re.compile(rf"{WORD}(,{WORD})*")
 
 _OURS = """array batch chdir clusters comment dependency error export export-file get-user-env help hold immediate input
@@ -85,7 +86,7 @@ class Account(Form):
 
 
 class Rest(Form):
-    """slurmrestd as the way to submit, ask and cancel; files still go the way of `transport`."""
+    """slurmrestd instead of sbatch; files, and all other questions to Slurm, still go the way of `transport`."""
 
     url: Line = Field(description="`unix:///run/slurmrestd.sock` or `https://host:6820`.")
     version: Annotated[str, *named(r"v0\.0\.[0-9]{2}", "a version such as `v0.0.38`")] = Field(
@@ -94,6 +95,13 @@ class Rest(Form):
     token: Line | None = Field(
         None, description="`{{secret.NAME}}` of a JWT; a unix socket of the same user needs none."
     )
+
+    @field_validator("token")
+    @classmethod
+    def _secret(cls, value: str | None) -> str | None:
+        if value is not None and not _SECRET.fullmatch(value):
+            raise Fault("must be a reference to a secret, never a token itself", "such as `{{secret.SLURM_JWT}}`")
+        return value
 
     @field_validator("url")
     @classmethod
@@ -117,7 +125,7 @@ class SlurmProvider(Form):
     transport: Literal["fabric", "openssh"] = Field(
         "fabric", description="`openssh` uses the ssh command, for what only its configuration can do (2FA, Kerberos)."
     )
-    rest: Rest | None = Field(None, description="slurmrestd instead of sbatch, squeue and scancel.")
+    rest: Rest | None = Field(None, description="slurmrestd instead of sbatch.")
     workdir: Line = Field("~/labwright", description="Folder on the file system that login and compute nodes share.")
     partition: Words | None = Field(None, description="`--partition`; left out: the cluster's default.")
     spot_partition: Words | None = Field(None, description="Partition of tasks with `use_spot`: preemptible nodes.")

@@ -68,9 +68,10 @@ class SlurmBench(Bench):
         folder: Path,
         cluster: Cluster,
         connect: Callable[[Account | None], Transport] | None = None,
+        rest_token: Callable[[], str] | None = None,
         **settings: Any,
     ) -> None:
-        self.cluster, self.spool = cluster, folder / "spool"
+        self.cluster, self.spool, self.rest_token = cluster, folder / "spool", rest_token
         self.workdir = cluster.home / "labs" / f"{os.getpid()}-{folder.name}"
         self.settings = lab.SlurmProvider.model_validate(
             {"type": "slurm", "workdir": str(self.workdir), **QUICK, **settings}
@@ -83,7 +84,7 @@ class SlurmBench(Bench):
         super().__init__(self._provider(blobs), shared, blobs)
 
     def _provider(self, blobs: Blobs) -> SlurmProvider:
-        ours = Ours(self.spool, "suite", "git@example.org:suite", SDK)
+        ours = Ours(self.spool, "suite", "git@example.org:suite", SDK, rest_token=self.rest_token)
         made = SlurmProvider("cluster", self.settings, ours, blobs.read, SystemClock(), self.connect)
         self._made.append(made)
         return made

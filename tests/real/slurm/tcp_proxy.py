@@ -1,4 +1,4 @@
-"""A way to a local port that can turn into a black hole: nothing arrives, nobody is told."""
+"""A way to a local port that can turn into a black hole, where nothing arrives and nobody is told, or lose answers."""
 
 import contextlib
 import socket
@@ -9,9 +9,10 @@ from typing import Self
 
 
 class Proxy:
-    def __init__(self, to_port: int) -> None:
+    def __init__(self, to_port: int, port: int = 0) -> None:
         self._to = to_port
-        self._server = socket.create_server(("127.0.0.1", 0))
+        self._server = socket.create_server(("127.0.0.1", port))
+        self._let_through: int | None = None
         self.port: int = self._server.getsockname()[1]
         self._open = threading.Event()
         self._open.set()
@@ -35,6 +36,15 @@ class Proxy:
         finally:
             self._open.set()
 
+    @contextmanager
+    def losing_answers(self, *, after: int) -> Iterator[None]:
+        """Requests arrive; a connection ends as soon as more than so many bytes come back. -1: once anything was sent."""
+        self._let_through = after
+        try:
+            yield
+        finally:
+            self._let_through = None
+
     def _accept(self) -> None:
         while True:
             try:
@@ -48,13 +58,21 @@ class Proxy:
                 continue
             self._sockets += [client, server]
             for source, sink in ((client, server), (server, client)):
-                threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+                threading.Thread(target=self._pump, args=(source, sink, source is server), daemon=True).start()
 
-    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+    def _pump(self, source: socket.socket, sink: socket.socket, answers: bool) -> None:
+        passed = 0
         with contextlib.suppress(OSError):
             while data := source.recv(1 << 16):
                 self._open.wait()
+                limit = self._let_through
+                if answers and limit is not None and passed + len(data) > limit:
+                    sink.sendall(data[: max(0, limit - passed)])
+                    break
                 sink.sendall(data)
+                passed += len(data)
+                if limit == -1 and data.endswith(b"}"):  # of a request
+                    break
         for each in (source, sink):
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)

@@ -7,11 +7,13 @@ from pathlib import Path
 
 from labwright.adapters.providers.local import stage
 from labwright.adapters.providers.local.spool import Spool
-from labwright.adapters.providers.slurm import facts, files
+from labwright.adapters.providers.slurm import facts, files, rest_job
 from labwright.adapters.providers.slurm.desk import Desk, joined
 from labwright.adapters.providers.slurm.handles import Known, parse
 from labwright.adapters.providers.slurm.listing import listed
 from labwright.adapters.providers.slurm.observe import Observer
+from labwright.adapters.providers.slurm.rest import Slurmrestd
+from labwright.adapters.providers.slurm.rest_api import GetToken
 from labwright.adapters.providers.slurm.scripts import account_of
 from labwright.adapters.providers.slurm.stop import Stopper
 from labwright.adapters.providers.slurm.submit import Person, Submitter
@@ -44,6 +46,7 @@ class Ours:
     sdk: Path | None = None  # the package folder `lab`
     templates: Mapping[str, str] = field(default_factory=dict)  # the lab repository's own, by name
     told: Path | None = None  # another spool: what the cluster answered there is all that is known, and nobody is asked
+    rest_token: GetToken | None = None  # what `rest.token` stands for
 
 
 class SlurmProvider:
@@ -60,7 +63,9 @@ class SlurmProvider:
             user: Person(user, self._desk(account, ours, connect), account) for user, account in accounts.items()
         }
         kit = stage.provide_sdk(here, ours.sdk) if ours.sdk else None
-        self._submitter = Submitter(here, settings, read_blobs, clock, kit, ours.templates)
+        patience = settings.submit_timeout_s
+        rest = Slurmrestd(settings.rest, ours.rest_token, clock, patience) if settings.rest else None
+        self._submitter = Submitter(here, settings, read_blobs, clock, kit, ours.templates, rest)
         self._observer = Observer(self.people, settings.poll_s, clock)
         self._stopper = Stopper(settings.grace_s)
         self._facts: facts.Facts | None = None
@@ -104,12 +109,17 @@ class SlurmProvider:
             known = self.facts()
         except LabError:
             known = None  # sbatch will say it
-        return list(facts.refuse(task, known, self.settings, self.name))
+        rest = self.settings.rest
+        found = list(facts.refuse(task, known, self.settings, self.name))
+        return [*found, *rest_job.refusals(self.settings.sbatch, rest.version)] if rest else found
 
     def condition(self) -> Condition:
         observer = self._observer
         asked = f"squeue every {self.settings.poll_s:g} s while jobs are there; {observer.calls_a_minute} calls in the last minute"
-        return Condition(alarms=dict(observer.alarms), notes={"slurmctld": asked})
+        notes = {"slurmctld": asked}
+        if (rest := self.settings.rest) and self.settings.notice_s and rest_job.is_old(rest.version):
+            notes["slurmrestd"] = f"{rest.version} has no `B:` in --signal: Slurm itself sends jobs no SIGUSR1"
+        return Condition(alarms=dict(observer.alarms), notes=notes)
 
     # submission
 

@@ -16,7 +16,6 @@ from labwright.adapters.providers.slurm.batch import (
     certain,
     groups,
     make_key,
-    packed,
     token_list,
     trial_files,
     trials_tar,
@@ -24,36 +23,13 @@ from labwright.adapters.providers.slurm.batch import (
 from labwright.adapters.providers.slurm.desk import Desk, joined
 from labwright.adapters.providers.slurm.facts import Facts
 from labwright.adapters.providers.slurm.handles import Known, parse
+from labwright.adapters.providers.slurm.scheduler import Sbatch, Scheduler, Verdict
 from labwright.adapters.providers.slurm.scripts import Goods, Writer, gather
 from labwright.domain.errors import LabError, OutcomeUnknown, Refused, Unavailable
 from labwright.domain.ids import Handle, Token, parse_token
 from labwright.domain.slurm import Account, SlurmProvider
 from labwright.ports.clock import Clock
 from labwright.ports.provider import ReadBlobs, Submission
-
-_NEGATIVE = "Batch job submission failed:"  # slurmctld's own no, of which these are not final:
-_PASSES = (
-    "QOSMax",
-    "AssocMax",
-    "MaxSubmit",
-    "job limit",
-    "temporarily",
-    "too many",
-    "Requested nodes are busy",
-    "draining",
-    "not available",
-    "inactive",
-    "maintenance",
-)
-_FINAL = re.compile(r" is not available|Max\w+Per(Job|Node)")  # although the words above are in it
-_IN_DOUBT = (
-    "Unable to contact",
-    "timed out",
-    "Zero Bytes",
-    "Connection refused",
-    "Transport endpoint",
-    "Communication",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +49,7 @@ class Submitter:
     clock: Clock
     sdk: Path | None
     templates: Mapping[str, str]
+    rest: Scheduler | None = None  # for the provider's own user, in the place of sbatch
     made: int = 0
     calls: int = field(default=0)  # of sbatch
 
@@ -173,30 +150,25 @@ class Submitter:
     def _there(self, desk: Desk, names: Iterable[str]) -> set[str]:
         return set(desk.call("have", stdin=joined([*names])).decode().split("\n"))
 
-    # sbatch
-
     def _send(self, person: Person, batches: Sequence[Batch]) -> dict[Token, Handle | LabError]:
-        deadline = round(self.settings.submit_timeout_s)
-        head = "".join(f"{b.name} {b.group.job} {b.key or '-'}\n" for b in batches) + "\n"
-        patience = 30 + deadline * (1 + len(batches) / 4)
+        scheduler = self.rest if self.rest and not person.name else Sbatch(self.settings.submit_timeout_s)
         self.calls += len(batches)
         try:
-            answer = person.desk.call("submit", deadline, stdin=head.encode() + packed(batches), timeout=patience)
-        except (OutcomeUnknown, Unavailable) as error:
-            if isinstance(error, Unavailable) and not error.message.startswith("submit on the cluster"):
-                return {s.token: error for b in batches for s in b.group.members}
+            verdicts = scheduler.submit(person.desk, batches)
+        except OutcomeUnknown as error:
             unknown = OutcomeUnknown(f"the login node did not say what became of sbatch: {error}")
             return {s.token: unknown for b in batches for s in b.group.members}
-        return self._answers(person, batches, answer.decode(errors="replace"))
+        except LabError as error:
+            return {s.token: error for b in batches for s in b.group.members}
+        return self._answers(person, batches, verdicts)
 
-    def _answers(self, person: Person, batches: Sequence[Batch], answer: str) -> dict[Token, Handle | LabError]:
-        rows = [line.split("\t") for line in answer.splitlines()]
-        said = {row[0]: row[1:] for row in rows if len(row) == 4}
+    def _answers(
+        self, person: Person, batches: Sequence[Batch], verdicts: Mapping[str, Verdict]
+    ) -> dict[Token, Handle | LabError]:
         answers: dict[Token, Handle | LabError] = {}
         refused = []
         for batch in batches:
-            row = said.get(batch.name)
-            verdict = verdict_of(*row) if row else OutcomeUnknown("the login node's answer was cut short")
+            verdict = verdicts.get(batch.name, OutcomeUnknown("the login node's answer was cut short"))
             if isinstance(verdict, Refused | Unavailable):
                 refused.append(batch.name)
             for place, submission in enumerate(batch.group.members):
@@ -216,25 +188,11 @@ def _half(group: Group, answers: Mapping[Token, Handle | LabError]) -> Group | N
     if (
         len(group.members) <= group.pack
         or not isinstance(answer, Unavailable)
-        or not answer.message.startswith("sbatch:")
+        or not answer.message.startswith(("sbatch:", "slurmrestd:"))
     ):
         return None
     size = max(1, group.elements // 2) * group.pack
     return replace(group, members=group.members[:size])
-
-
-def verdict_of(code: str, job: str, said: str) -> str | LabError:
-    """What sbatch's exit status, the job id that was found and its words mean: the id, or why there is none."""
-    if job.isdigit():
-        return job
-    words = said.replace("sbatch: error:", "").strip() or f"sbatch ended with {code}"
-    if code == "?" or code in ("124", "137", "-") or any(sign in words for sign in _IN_DOUBT):
-        return OutcomeUnknown(f"sbatch: {words}")
-    if any(sign in words for sign in _PASSES) and not _FINAL.search(words):
-        return Unavailable(f"sbatch: {words}", hint="it is tried again", retry_in=30)
-    if _NEGATIVE in words or code == "1":
-        return Refused(f"sbatch: {words}", hint="correct the task's resources, or the provider in lab.yaml")
-    return Unavailable(f"sbatch: {words}", retry_in=30)
 
 
 def handle_of(token: Token, job: str, batch: str, place: int, user: str) -> Handle:
