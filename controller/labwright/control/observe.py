@@ -32,6 +32,8 @@ class Observer:
         for name, attempts in world.book.open.items():
             if not attempts:
                 continue
+            if world.lab is None:  # not read yet
+                continue
             if (provider := world.providers.get(name)) is None:
                 world.alarms.raise_(
                     f"no provider {name}", f"lab.yaml has no provider {name} any more, and jobs run there"

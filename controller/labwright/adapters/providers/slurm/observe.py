@@ -14,7 +14,7 @@ from labwright.adapters.providers.local.spool import parse_json, seen_of
 from labwright.adapters.providers.slurm.desk import joined
 from labwright.adapters.providers.slurm.handles import parse
 from labwright.adapters.providers.slurm.judge import Memory, absent, from_past, from_queue, ours, under_way
-from labwright.adapters.providers.slurm.queue import Entry, Queue, by_kind, sacct, squeue
+from labwright.adapters.providers.slurm.queue import Entry, Queue, away, by_kind, sacct, squeue
 from labwright.adapters.providers.slurm.states import meaning
 from labwright.adapters.providers.slurm.submit import Person
 from labwright.domain.errors import LabError, Unavailable
@@ -26,6 +26,7 @@ _LOOK_S = 1.0  # the least time between two looks at files …
 _SLOWEST_LOOK_S = 2.5  # … and the most, when nothing happens
 _FULL_S = 60.0  # between two looks at every attempt's folder, whatever the marks say
 _MOST_BACKOFF_S = 120.0
+_CLOSELY = 200  # attempts that wait: of so few each folder is looked at, and a start is known before squeue tells it
 _IDS = 500  # in one question
 
 
@@ -88,8 +89,10 @@ class Observer:
         queue, changed = Queue(), False
         groups = self._by_person(live)
         users = self._users(groups) if with_queue else "-"
+        waiting = [h for h in live if self.memory[h].seen.phase is not Phase.RUN]
+        closely = set(waiting) if len(waiting) <= _CLOSELY else set()
         for name, handles in groups.items():
-            full = [h for h in handles if everyone or not self.memory[h].looked]
+            full = [h for h in handles if everyone or h in closely or not self.memory[h].looked]
             changed |= self._look_of(self.people[name], handles, full, users, queue)
             users = "-"  # one question tells everybody's jobs
         if with_queue and "squeue" not in self.alarms:
@@ -176,9 +179,8 @@ class Observer:
             found.begun, found.stopped = key != "", stopped == "stop"
             if key not in ("", "-", found.known.id) and (other := parse(f"{token}@{key}")):
                 found.known = replace(other, user=found.known.user)  # an earlier copy of it is the one that runs
-            fresh |= found.phases != phases
-            found.phases = phases
-            if phases and found.seen.phase is Phase.QUEUED:
+            if found.phases != phases:
+                found.phases, fresh = phases, True
                 found.seen = under_way(found)
         for token in none:
             self.memory[by_token[Token(token)]].looked = True
@@ -188,9 +190,8 @@ class Observer:
 
     def _squeue_says(self, trouble: Sequence[str] | None) -> None:
         if trouble:
-            self.alarms["squeue"] = (
-                f"squeue: {' '.join(trouble)[:300] or 'no answer'}; jobs keep their states meanwhile"
-            )
+            said = away("slurmctld", f"squeue: {' '.join(trouble) or 'no answer'}")
+            self.alarms["squeue"] = f"{said}; jobs keep their states meanwhile"
         else:
             self.alarms.pop("squeue", None)
 
@@ -232,9 +233,8 @@ class Observer:
         self._asked(2)
         recent, old = squeue(said.get("Z", ())), sacct(said.get("A", ()))
         if said.get("Y"):
-            self.alarms["sacct"] = (
-                f"{said['Y'][0][:300]}; jobs that left the queue without a record keep their states meanwhile"
-            )
+            words = away("slurmdbd", said["Y"][0])
+            self.alarms["sacct"] = f"{words}; jobs that left the queue without a record keep their states meanwhile"
         else:
             self.alarms.pop("sacct", None)
         silent = bool(said.get("X")) or (bool(said.get("Y")) and "disabled" not in said["Y"][0])
