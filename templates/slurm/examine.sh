@@ -81,7 +81,7 @@ cluster() {
   asked sacct sacct -X -n -P --name=lab-doctor --starttime="$(date -d '1 minute ago' +%Y-%m-%dT%H:%M:%S)" --format=JobID
   asked config scontrol show config || return 0 # nobody is there who could answer the rest
   asked partition scontrol -o show partition
-  asked nodes sinfo --noheader --exact --format='%R|%a|%c|%m|%G|%l|%D|%t|%z'
+  asked nodes sinfo --noheader --exact --format='%P|%a|%c|%m|%G|%l|%D|%t|%z'
   asked mine squeue --me --noheader --array --format=%T
 }
 

@@ -194,11 +194,21 @@ vanished() { # IDS: what Slurm still knows of jobs that left the queue. Z = sque
     printf 'X\tsqueue: %s\n' "${text//[$'\t\n']/ }"
   fi
   if text=$(timeout -k 5 60 sacct -X -n -P --jobs="$1" --format=JobID,State,ExitCode,Start,End,NodeList,JobName 2>&1); then
+    name_users
     while IFS= read -r line; do [[ $line ]] && printf 'A\t%s\n' "$line"; done <<<"$text"
   else
     printf 'Y\tsacct: %s\n' "${text//[$'\t\n']/ }"
   fi
   echo .
+}
+
+name_users() { # in `text`: of `CANCELLED by 1000`, who that is
+  local uid name
+  while [[ $text =~ \|CANCELLED\ by\ ([0-9]+)\| ]]; do
+    uid=${BASH_REMATCH[1]}
+    name=$(id -nu -- "$uid" 2>/dev/null) && [[ $name == *[!0-9]* ]] || name="user $uid"
+    text=${text//"|CANCELLED by $uid|"/"|CANCELLED by $name|"}
+  done
 }
 
 words() { # JOB: the last that Slurm itself wrote of it (`7`, `7_1`), for one that left no record
@@ -361,7 +371,7 @@ facts() { # what the cluster has and allows; 75 where it does not say
   scontrol --version
   timeout 30 scontrol show config 2>&1 | grep -E '^(MaxArraySize|MaxJobCount|PreemptMode|PreemptType|AccountingStorageType|ClusterName|MinJobAge|KillWait|SLURM_VERSION|JobRequeue)\b'
   echo .
-  nodes=$(timeout 30 sinfo --noheader --exact --format='%R|%a|%c|%m|%G|%l|%D|%t|%z' 2>&1) || { printf '%s\n' "$nodes" >&2; exit 75; }
+  nodes=$(timeout 30 sinfo --noheader --exact --format='%P|%a|%c|%m|%G|%l|%D|%t|%z' 2>&1) || { printf '%s\n' "$nodes" >&2; exit 75; }
   printf '%s\n.\n' "$nodes"
 }
 

@@ -216,6 +216,14 @@ def test_a_limit_of_all_that_the_partition_allows_is_not_refused() -> None:
     assert refused(task(timeout="25h"), cluster(partition="gpu,long")) == [], "one of them has no limit"
 
 
+def test_a_task_that_names_no_partition_is_judged_by_the_clusters_default() -> None:
+    found = parse(CONFIG + MIXED.replace("gpu|up", "gpu*|up"))
+    assert {nodes.partition for nodes in found.nodes} == {"cpu", "gpu", "long", "old"}
+    assert list(refuse(resources(num_nodes=8), found, cluster(), "hpc")) == []
+    (said,) = refuse(resources(num_nodes=9), found, cluster(), "hpc")
+    assert said == "resources.num_nodes: 9 asked, and hpc has 8; ask for fewer"
+
+
 def test_every_field_that_cannot_be_is_named_at_once() -> None:
     found = refused(resources(cpus=999, memory="9TB", accelerators="H100:99", num_nodes=999, zone="z"))
     assert [sentence.partition(":")[0] for sentence in found] == [

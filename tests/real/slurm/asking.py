@@ -4,10 +4,13 @@ import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from labwright.adapters.providers.slurm.handles import parse
 from labwright.domain.ids import Handle
 from labwright.domain.seen import Phase, Seen
+from labwright.ports.provider import Submission
+from labwright.testing.provider_bench import Script, accepted
 from tests.real.slurm.cluster import Cluster
 from tests.real.slurm.slurm_bench import SlurmBench
 
@@ -54,6 +57,17 @@ def all_ended(bench: SlurmBench, handles: Sequence[Handle]) -> Mapping[Handle, S
         return seen if all(one.phase is Phase.ENDED for one in seen.values()) else None
 
     return bench.wait(over, f"{len(handles)} attempts to end")
+
+
+def trials(bench: SlurmBench, script: Script, count: int, **task: Any) -> list[Submission]:
+    """Equal but for the parameter `n`."""
+    return [bench.submission(script, parameters={"n": n}, task=task) for n in range(count)]
+
+
+def submitted(bench: SlurmBench, submissions: Sequence[Submission]) -> list[Handle]:
+    """In one call."""
+    answers = bench.provider.submit(submissions)
+    return [accepted(answers[submission.token]) for submission in submissions]
 
 
 class Counter:

@@ -61,7 +61,7 @@ class OnLoginNode:
 
 class SlurmBench(Bench):
     provider: SlurmProvider
-    patience = 120.0
+    patience = 100.0  # below the time of a test, so that it says what it waited for
 
     def __init__(
         self,

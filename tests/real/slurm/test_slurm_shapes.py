@@ -1,34 +1,21 @@
 """What a submission becomes in Slurm: arrays, shared allocations, several nodes, GPUs; and what a cluster cannot be asked."""
 
 import json
-from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from labwright.domain.ids import Handle
 from labwright.domain.lifecycle import Outcome
 from labwright.domain.seen import Phase
 from labwright.domain.task import Task
-from labwright.ports.provider import Submission
-from labwright.testing.provider_bench import HANGS, Script, accepted
-from tests.real.slurm.asking import Counter, all_ended, id_of, job_of, shown
+from labwright.testing.provider_bench import HANGS, Script
+from tests.real.slurm.asking import Counter, all_ended, id_of, job_of, shown, submitted, trials
 from tests.real.slurm.cluster import Cluster
-from tests.real.slurm.slurm_bench import MakeBench, OnLoginNode, SlurmBench
+from tests.real.slurm.slurm_bench import MakeBench, OnLoginNode
 
 METRIC = r"""printf '{"t": 1, "e": "metric", "m": {"n": %d}}\n' "$LAB_PARAM_N" >>"$LAB_JOB_DIR/events.jsonl"; """
-
-
-def trials(bench: SlurmBench, script: Script, count: int, **task: Any) -> list[Submission]:
-    return [bench.submission(script, parameters={"n": n}, task=task) for n in range(count)]
-
-
-def submitted(bench: SlurmBench, submissions: Iterable[Submission]) -> list[Handle]:
-    batch = list(submissions)
-    answers = bench.provider.submit(batch)
-    return [accepted(answers[submission.token]) for submission in batch]
 
 
 def most_at_once(marks: Path) -> int:
@@ -145,29 +132,22 @@ def test_a_job_has_the_gpus_that_it_asked_for(cluster: Cluster, bench_of: MakeBe
         ({"accelerators": "H100:9"}, "H100:9 asked on each node, and nodes of cluster have 8 h100"),
         ({"accelerators": "9"}, "GPU:9 asked on each node, and nodes of cluster have 8 h100"),
         ({"accelerators": "A100:1"}, "have 8 h100; ask for one of these, or map A100 under `gres`"),
-        ({"memory": "17GB"}, "17 GB asked, and the largest node of cluster has 15.62 GB"),
+        ({"memory": "999GB"}, "999 GB asked, and the largest node of cluster has 250 GB"),
         ({"cpus": 65}, "65 asked, and the largest node of cluster has 64"),
         ({"num_nodes": 5}, "5 asked, and cluster has 4"),
         ({"use_spot": True}, "cluster names no spot_partition in lab.yaml"),
     ],
 )
 def test_what_no_node_has_is_refused_with_what_there_is(
-    slurm: Cluster, tmp_path: Path, resources: dict[str, Any], words: str
+    bench_of: MakeBench, resources: dict[str, Any], words: str
 ) -> None:
-    bench = SlurmBench(tmp_path, slurm)
-    try:
-        (said,) = bench.provider.refuse(Task.model_validate({"name": "t", "run": "true", "resources": resources}))
-        assert words in said
-        assert said.startswith(f"resources.{next(iter(resources))}: ")
-    finally:
-        bench.close()
+    (said,) = bench_of().provider.refuse(Task.model_validate({"name": "t", "run": "true", "resources": resources}))
+    assert words in said
+    assert said.startswith(f"resources.{next(iter(resources))}: ")
 
 
-def test_a_time_that_no_partition_gives_is_refused(slurm: Cluster, tmp_path: Path) -> None:
-    bench = SlurmBench(tmp_path, slurm)
-    try:
-        assert not bench.provider.refuse(Task.model_validate({"name": "t", "run": "true", "timeout": "6d"}))
-        (said,) = bench.provider.refuse(Task.model_validate({"name": "t", "run": "true", "timeout": "8d"}))
-        assert said == "timeout: 192 h asked, and cluster lets jobs run for 168 h at most"
-    finally:
-        bench.close()
+def test_a_time_that_no_partition_gives_is_refused(bench_of: MakeBench) -> None:
+    refuse = bench_of().provider.refuse
+    assert not refuse(Task.model_validate({"name": "t", "run": "true", "timeout": "6d"}))
+    (said,) = refuse(Task.model_validate({"name": "t", "run": "true", "timeout": "8d"}))
+    assert said == "timeout: 192 h asked, and cluster lets jobs run for 168 h at most"

@@ -27,6 +27,7 @@ class Nodes:
     limit_s: float | None  # longest time limit; None: unlimited
     state: str = ""
     up: bool = True
+    default: bool = False  # of jobs that name no partition
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,9 @@ class Facts:
     def offered(self, task: Task, settings: SlurmProvider) -> Sequence[Nodes]:
         """Those that the task may run on, as far as the partition says."""
         wanted = settings.spot_partition if task.resources.use_spot else settings.partition
-        return [n for n in self.nodes if not wanted or n.partition in wanted.split(",")]
+        if wanted:
+            return [n for n in self.nodes if n.partition in wanted.split(",")]
+        return [n for n in self.nodes if n.default] or self.nodes
 
     def longest(self, task: Task, settings: SlurmProvider) -> float | None:
         """Seconds that a job may run there; None: unlimited, or unknown."""
@@ -84,7 +87,7 @@ def _nodes(line: str) -> Nodes | None:
         return None
     partition, available, cpus, memory, gres, limit, count, state = cells[:8]
     return Nodes(
-        partition=partition,
+        partition=partition.removesuffix("*"),
         count=int(count) if count.isdigit() else 0,
         cpus=_whole(cpus),
         memory_mb=_whole(memory),
@@ -92,6 +95,7 @@ def _nodes(line: str) -> Nodes | None:
         limit_s=seconds(limit),
         state=state,
         up=available == "up",
+        default=partition.endswith("*"),
     )
 
 

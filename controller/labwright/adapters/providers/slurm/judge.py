@@ -14,6 +14,7 @@ from labwright.domain.seen import Phase, Seen
 
 LAG_S = 30.0  # for which a file system may show a node's last files late
 ABSENT_S = 60.0  # nobody knows it: for so long the accounting may lag
+WHO_S = 15.0  # for which squeue may say CANCELLED before the accounting says by whom
 
 Ask = Callable[[str, str], str]
 """(command of remote.sh, its argument) → what it said; empty where nobody answers."""
@@ -34,6 +35,7 @@ class Memory:
     entry: Entry | None = None
     absent_since: float | None = None
     unrecorded_since: float | None = None  # Slurm says COMPLETED, and there is no record
+    cancelled_since: float | None = None  # squeue says CANCELLED, and the accounting not yet by whom
 
 
 def ours(known: Known, entry: Entry) -> bool:
@@ -105,6 +107,15 @@ def absent(found: Memory, *, silent: bool, now: float) -> Seen:
     return Seen(Phase.MISSING) if now - found.absent_since > ABSENT_S else unknown(found, "Slurm does not know it")
 
 
+def nobody_yet(found: Memory, entry: Entry, now: float) -> bool:
+    """Whether the accounting may soon tell who cancelled an attempt. Not we: then nobody asks."""
+    meant = meaning(entry.state)
+    if meant.outcome is not Outcome.CANCELLED or meant.by or found.stopped:
+        return False
+    found.cancelled_since = found.cancelled_since or now
+    return now - found.cancelled_since < WHO_S
+
+
 def _unrecorded(found: Memory, entry: Entry, now: float) -> Seen:
     """COMPLETED is the wrapper's word; the job's own is its record, which a shared file system may show late."""
     found.unrecorded_since = found.unrecorded_since or now
@@ -120,7 +131,7 @@ def _ended(found: Memory, entry: Entry, ask: Ask) -> Seen:
     outcome = meant.outcome
     if outcome is Outcome.ERROR and code == SETUP_FAILED:
         outcome = Outcome.SETUP_ERROR
-    said = f"Slurm says {entry.state.split()[0]}" + (f" (by user {meant.by})" if meant.by else "")
+    said = f"Slurm says {entry.state.split()[0]}" + (f" by {meant.by}" if meant.by else "")
     if outcome in (Outcome.ERROR, Outcome.SETUP_ERROR):
         lines = [line.strip() for line in ask("words", found.known.id).splitlines() if line.strip()]
         said += f": {' / '.join(lines[-3:])[-400:]}" if lines else ""

@@ -13,7 +13,16 @@ from functools import partial
 from labwright.adapters.providers.local.spool import parse_json, seen_of
 from labwright.adapters.providers.slurm.desk import joined
 from labwright.adapters.providers.slurm.handles import parse
-from labwright.adapters.providers.slurm.judge import Memory, absent, from_past, from_queue, ours, under_way
+from labwright.adapters.providers.slurm.judge import (
+    Memory,
+    absent,
+    from_past,
+    from_queue,
+    nobody_yet,
+    ours,
+    under_way,
+    unknown,
+)
 from labwright.adapters.providers.slurm.queue import Entry, Queue, away, by_kind, sacct, squeue
 from labwright.adapters.providers.slurm.states import meaning
 from labwright.adapters.providers.slurm.submit import Person
@@ -239,16 +248,19 @@ class Observer:
             self.alarms.pop("sacct", None)
         silent = bool(said.get("X")) or (bool(said.get("Y")) and "disabled" not in said["Y"][0])
         for handle in handles:
-            self._judge(self.memory[handle], person, recent, old, silent, now)
+            self._judge(self.memory[handle], person, recent, None if said.get("Y") else old, silent, now)
 
-    def _judge(self, found: Memory, person: Person, recent: Queue, old: Queue, silent: bool, now: float) -> None:
-        entry, told = _own(recent, found), _own(old, found)
+    def _judge(self, found: Memory, person: Person, recent: Queue, old: Queue | None, silent: bool, now: float) -> None:
+        """`old` None: there is no accounting, or it does not answer."""
+        entry, told = _own(recent, found), _own(old, found) if old is not None else None
         if entry and meaning(entry.state).phase is not Phase.ENDED:
             found.entry = entry  # it came back: requeued meanwhile
             return
         best = told if told and (not entry or meaning(told.state).phase is Phase.ENDED) else entry
         if best is None:
             found.seen = absent(found, silent=silent, now=now)
+        elif old is not None and nobody_yet(found, best, now):
+            found.seen = unknown(found, f"Slurm says {best.state}")
         else:
             found.seen = from_past(found, best, partial(_ask, person), self.clock.now(), now)
 
