@@ -3,15 +3,17 @@ after Slurm's documentation of its REST API, and were never heard from a daemon.
 
 import base64
 import json
+from pathlib import Path
 
 import pytest
 
+from labwright import wiring
 from labwright.adapters.providers.slurm import rest_api, rest_job
 from labwright.adapters.providers.slurm.rest import verdict
 from labwright.adapters.providers.slurm.rest_api import answer_of, number, opened
 from labwright.domain.errors import LabError, OutcomeUnknown, Refused, Unavailable
 from labwright.domain.lab import Lab
-from labwright.domain.slurm import Rest
+from labwright.domain.slurm import Rest, SlurmProvider
 
 SCRIPT = """#!/bin/bash
 #SBATCH --job-name=lab-abcdefghijkl-1
@@ -206,6 +208,20 @@ def test_a_token_that_ran_out_is_refused_before_anything_is_sent() -> None:
     with pytest.raises(Refused, match="is no JWT") as refused:
         opened(REST, "ada", lambda: "SLURM_JWT=a\r\nX: b", 100.0, 5)
     assert "X: b" not in str(refused.value)
+
+
+def test_the_token_is_asked_anew_each_time(tmp_path: Path) -> None:
+    slurm = {"type": "slurm", "rest": {"url": "https://h", "token": "{{ secret.JWT }}"}}
+    lab = Lab.model_validate({"providers": {"c": slurm}, "secrets": {"JWT": {"file": str(tmp_path / "jwt")}}})
+    settings = lab.providers["c"]
+    assert isinstance(settings, SlurmProvider)
+    get_token = wiring._rest_token(settings, lab)
+    assert get_token is not None
+    with pytest.raises(Refused, match="secret JWT"):
+        get_token()
+    for text in ("a.b.c", "d.e.f"):
+        (tmp_path / "jwt").write_text(text + "\n")
+        assert get_token() == text
 
 
 def test_addresses() -> None:

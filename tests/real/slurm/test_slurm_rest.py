@@ -4,7 +4,7 @@ import hashlib
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ import pytest
 from labwright.domain.errors import LabError, OutcomeUnknown, Refused, Unavailable
 from labwright.domain.ids import Handle
 from labwright.domain.lifecycle import Outcome
+from labwright.ports.transport import Ran
 from labwright.testing.process_suite import EndSuite
 from labwright.testing.provider_bench import Script, accepted, leaves
 from labwright.testing.provider_suite import ProviderSuite
@@ -143,6 +144,31 @@ def test_a_job_whose_answer_is_lost_runs_once(bench_of: MakeBench, cluster: Clus
         assert bench.ended(accepted(answer)).outcome is Outcome.OK
         assert bench.fresh().submit([submission])[submission.token] == answer
         assert count.read_text() == "x\n"
+
+
+class Forgetful(OnLoginNode):
+    """A login node that breaks off before ids are written down."""
+
+    broken = True
+
+    def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 60) -> Ran:
+        if self.broken and "settle" in argv:
+            raise OutcomeUnknown("the connection broke")
+        return super().run(argv, stdin=stdin, timeout=timeout)
+
+
+def test_a_job_whose_id_was_not_written_down_is_found_by_its_name(bench_of: MakeBench, cluster: Cluster) -> None:
+    login = Forgetful(cluster)
+    bench = bench_of(connect=lambda _: login, **over_http(cluster))
+    count = bench.folder / "count"
+    submission = bench.submission(Script(f"echo x >>'{count}'"))
+    handle = accepted(bench.provider.submit([submission])[submission.token])
+    assert not [*bench.root.glob("batches/*/jobid")]
+    login.broken = False
+    assert bench.fresh().find([submission.token])[submission.token] == handle
+    assert bench.fresh().submit([submission])[submission.token] == handle
+    assert bench.ended(handle).outcome is Outcome.OK
+    assert count.read_text() == "x\n"
 
 
 def test_nobody_at_the_address_is_unavailable_and_passes(bench_of: MakeBench, cluster: Cluster) -> None:

@@ -41,15 +41,19 @@ class Slurmrestd:
                 verdicts[batch.name] = error
         laid = [batch for batch in batches if batch.name not in verdicts]
         claimed, environment = self._lay(desk, laid)
-        until = time.monotonic() + self.patience
+        until, sent = time.monotonic() + self.patience, []
         for batch in laid:
             if batch.name not in claimed:
                 verdicts[batch.name] = OutcomeUnknown(f"{batch.name} is somebody else's to submit")
             elif time.monotonic() > until:  # a look-up counts from its claim how long a submission may be under way
                 verdicts[batch.name] = Unavailable(f"{_BY} is slow: others went first", retry_in=5)
             else:
-                verdicts[batch.name] = self._posted(door, batch, environment)
-        verdicts |= self._settled(desk, door, [b for b in laid if b.name in claimed], verdicts)
+                try:
+                    verdicts[batch.name] = self._posted(door, batch, environment)
+                    sent.append(batch)
+                except Unavailable as error:
+                    verdicts[batch.name] = error
+        verdicts |= self._settled(desk, door, sent, verdicts)
         return verdicts
 
     def _lay(self, desk: Desk, batches: Sequence[Batch]) -> tuple[frozenset[str], Mapping[str, str]]:
@@ -66,10 +70,11 @@ class Slurmrestd:
         return frozenset(names.split("\n")), {name: text for name, _, text in split}
 
     def _posted(self, door: Door, batch: Batch, environment: Mapping[str, str]) -> Verdict:
+        """Raises Unavailable where it was not sent."""
         key = {"LAB_UNLOCK": batch.key} if batch.key else {}
         try:
             answer = door.submit(rest_job.body(_script(batch), self.rest.version, {**environment, **key}))
-        except LabError as error:
+        except OutcomeUnknown as error:
             return error
         return verdict(answer, self.rest, door.user)
 
