@@ -111,6 +111,16 @@ class Cluster(Bench):
     def logged(self, handle: Handle, text: str = "begun") -> None:
         self.until(lambda: text in self.text(handle), self.text(handle))
 
+    def told(self, started: subprocess.Popen[bytes], *handles: Handle) -> None:
+        """USR1, as often as needed: one that comes before the wrapper knows its child tells nobody."""
+
+        def there() -> bool:
+            started.send_signal(signal.SIGUSR1)
+            time.sleep(0.2)
+            return all("told" in self.text(handle) for handle in handles)
+
+        self.until(there, "".join(map(self.text, handles)))
+
     def sweep(self, *runs: str, task: Mapping[str, Any] | None = None, **more: Any) -> list[Handle]:
         """Trials of one array: their `run` is that of the trial's number."""
         cases = "\n".join(f"{n}) {run} ;;" for n, run in enumerate(runs))

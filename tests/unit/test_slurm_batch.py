@@ -101,6 +101,7 @@ def test_one_alone_bears_its_own_name_and_several_a_digest_of_theirs() -> None:
     assert two.job == group(2).job
 
 
+@settings(deadline=None)
 @given(st.integers(1, 60), st.integers(1, 20), st.integers(1, 9), st.integers(1, 9), st.none() | st.integers(1, 30))
 def test_every_trial_has_one_place_and_no_limit_is_passed(
     trials: int, most: int, pack: int, at_once: int, parallel: int | None

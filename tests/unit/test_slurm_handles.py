@@ -1,7 +1,7 @@
 """What an attempt is called: token, Slurm's id, its place in a shared allocation, whose it is."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labwright.adapters.providers.slurm.handles import Known, parse
@@ -39,6 +39,7 @@ known = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(known)
 def test_what_was_written_is_read_again(one: Known) -> None:
     assert parse(one.handle) == one

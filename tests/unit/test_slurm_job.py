@@ -224,8 +224,7 @@ def test_the_notice_reaches_only_processes_that_listen(bench: Cluster) -> None:
     handle = bench.submit(Script(f"(trap - USR1; exec sleep 600) & {LISTENS}"))
     started = bench.start()
     bench.logged(handle)
-    started.send_signal(signal.SIGUSR1)
-    bench.logged(handle, "told")
+    bench.told(started, handle)
     assert (bench.job(handle) / "notice").exists()
     assert started.poll() is None
     assert "sleep" in session(started).values()

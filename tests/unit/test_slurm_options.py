@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labwright.adapters.providers.slurm.options import comment, directives, lines, minutes, options, verify
@@ -249,6 +249,7 @@ def test_a_value_of_more_than_one_line_is_refused(value: str) -> None:
         lines({"comment": value})
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(
         st.from_regex(r"[a-z][a-z-]{0,11}[a-z]", fullmatch=True).map(whole),
@@ -266,6 +267,7 @@ def test_no_value_ever_makes_a_second_directive(chosen: dict[str, str]) -> None:
     assert sum(line.startswith("#SBATCH") for line in script(*written).split("\n")) == len(chosen) + 1
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80), st.text(max_size=80))
 def test_what_people_are_called_says_nothing_to_sbatch(path: str, author: str) -> None:
     of = replace(

@@ -81,9 +81,7 @@ def test_the_notice_reaches_every_packed_trial_that_listens(bench: Cluster) -> N
     started = bench.start()
     for handle in handles:
         bench.logged(handle)
-    started.send_signal(signal.SIGUSR1)
-    for handle in handles:
-        bench.logged(handle, "told")
+    bench.told(started, *handles)
     started.send_signal(signal.SIGTERM)
     started.wait(PATIENCE)
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labwright.adapters.providers.slurm.handles import Known
@@ -167,6 +167,7 @@ ARRAY = st.tuples(st.lists(SPAN, min_size=1, max_size=5), st.sampled_from(["", "
 )
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["1", "12", "123"]), ARRAY, st.sampled_from(["PENDING", "REQUEUE_HOLD"])), max_size=4
@@ -188,6 +189,7 @@ def test_a_table_of_ranges_tells_the_same_as_one_of_elements(
         }
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(st.sampled_from("0123456789_[]-,:%|+.²٣ ab\t"), max_size=40)))
 def test_no_text_breaks_a_table(lines: list[str]) -> None:
     for read in (squeue, sacct):

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labwright.adapters.providers.slurm import stop
@@ -82,6 +82,7 @@ def test_elements_of_one_array_are_one_word() -> None:
     assert ids([]) == ""
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 5), st.none() | st.integers(0, 40))))
 def test_who_is_named_to_scancel_is_who_shall_stop(some: list[tuple[int, int | None]]) -> None:
     names = [f"{job}" if index is None else f"{job}_{index}" for job, index in some]
