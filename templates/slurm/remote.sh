@@ -27,17 +27,20 @@ prepare() { # OWNER: the folders, and whose they are
 }
 
 have() { # of the names on standard input, those that are there; they count as used
-  local name
-  while IFS= read -r name; do
-    [[ -e $root/$name ]] && touch -c -- "$root/$name" && printf '%s\n' "$name"
-  done
+  local name there=()
+  while IFS= read -r name; do [[ -e $root/$name ]] && there+=("$name"); done
+  ((${#there[@]})) || return 0
+  (cd "$root" && printf '%s\0' "${there[@]}" | xargs -0 touch -c --)
+  printf '%s\n' "${there[@]}"
 }
 
-place() { # NAME: the folder in the tar on standard input, whole or not at all
-  local made
-  [[ -e $root/$1 ]] && exit
-  made=$(mktemp -d "$root/tmp/XXXXXX") && chmod 755 "$made" && tar -C "$made" --no-same-owner -xzf - || exit 73
-  mv -T -- "$made" "$root/$1" 2>/dev/null || { rm -rf -- "$made"; [[ -e $root/$1 ]]; } || exit 73
+place() { # NAMES: these folders, in the tar on standard input by their names, each whole or not at all
+  local made kind name
+  made=$(mktemp -d "$root/tmp/XXXXXX") || exit 73
+  tar -C "$made" --no-same-owner -xzf - || { rm -rf -- "$made"; exit 73; }
+  for kind in "$made"/*; do mv -n -t "$root/${kind##*/}" -- "$kind"/*; done # what is there already stays
+  rm -rf -- "$made"
+  for name; do [[ -e $root/$name ]] || exit 73; done
 }
 
 # submission
@@ -56,11 +59,11 @@ laid() { # batches named on standard input ("NAME JOB KEY"), then an empty line,
   done
 }
 
-submit() { # SECONDS: batches as `laid` takes them
+submit() { # SECONDS: batches as `laid` takes them, in four lanes
+  local lane
   laid
-  for ((n = 0; n < ${#names[@]}; n++)); do
-    ((n >= 4)) && wait -n
-    submit_one "$1" "${names[n]}" "${jobs[n]}" "${keys[n]}" &
+  for lane in 0 1 2 3; do
+    for ((n = lane; n < ${#names[@]}; n += 4)); do submit_one "$1" "${names[n]}" "${jobs[n]}" "${keys[n]}"; done &
   done
   wait
 }
@@ -85,15 +88,17 @@ settle() { # "NAME JOB ID" lines of batches that were laid: the job id, - (not i
 }
 
 submit_one() { # one line: batch, sbatch's exit status, job id or -, its words
-  local batch=$root/batches/$2 id code
+  local batch=$root/batches/$2 id code said=
   mkdir "$batch/asked" 2>/dev/null || { printf '%s\t-\t-\t%s\n' "$2" "taken"; return; }
+  unset LAB_UNLOCK
   [[ $4 == - ]] || export LAB_UNLOCK=$4
   timeout -k 5 "$1" sbatch --parsable "$batch/job.sh" >"$batch/asked/out" 2>"$batch/asked/err" </dev/null
   code=$?
   IFS='; ' read -r id _ <"$batch/asked/out"
   [[ $code == 0 && $id =~ ^[0-9]+$ ]] || id=$(queued "$3") || code=? # it may say no and have taken it
   [[ $id =~ ^[0-9]+$ ]] && keep "$batch" "$id"
-  printf '%s\t%s\t%s\t%s\n' "$2" "$code" "${id:--}" "$(flat <"$batch/asked/err")"
+  [[ -s $batch/asked/err ]] && said=$(flat <"$batch/asked/err")
+  printf '%s\t%s\t%s\t%s\n' "$2" "$code" "${id:--}" "$said"
 }
 
 keep() { printf '%s\n' "$2" >"$1/.jobid.$BASHPID" && mv -f -- "$1/.jobid.$BASHPID" "$1/jobid"; }

@@ -74,7 +74,7 @@ def test_what_is_there_is_named_and_counts_as_used(remote: Remote) -> None:
 
 
 def test_a_folder_is_placed_whole_or_not_at_all(remote: Remote) -> None:
-    whole = tar({"": {"a/b.txt": b"x" * 100_000, "c": b"c"}})
+    whole = tar({"bundles/one": {"a/b.txt": b"x" * 100_000, "c": b"c"}})
     assert remote.ran("place", "bundles/one", stdin=whole[: len(whole) // 2]).code == 73
     assert remote.ran("place", "bundles/one", stdin=b"no tar").code == 73
     assert not (remote.root / "bundles/one").exists()
@@ -84,9 +84,19 @@ def test_a_folder_is_placed_whole_or_not_at_all(remote: Remote) -> None:
 
 
 def test_what_was_placed_stays_as_it_is(remote: Remote) -> None:
-    remote.call("place", "bundles/one", stdin=tar({"": {"c": b"first"}}))
-    remote.call("place", "bundles/one", stdin=tar({"": {"c": b"second"}}))
+    remote.call("place", "bundles/one", stdin=tar({"bundles/one": {"c": b"first"}}))
+    remote.call("place", "bundles/one", stdin=tar({"bundles/one": {"c": b"second"}}))
     assert (remote.root / "bundles/one/c").read_bytes() == b"first"
+    assert not list((remote.root / "tmp").iterdir())
+
+
+def test_many_folders_are_placed_in_one_go_and_those_that_are_there_stay(remote: Remote) -> None:
+    remote.call("place", "bundles/one", stdin=tar({"bundles/one": {"c": b"first"}}))
+    many = {"bundles/one": {"c": b"second"}, "bundles/two": {"c": b"2"}, "tools/sdk": {"lab/__init__.py": b""}}
+    remote.call("place", *many, stdin=tar(many))
+    assert [(remote.root / "bundles" / name / "c").read_bytes() for name in ("one", "two")] == [b"first", b"2"]
+    assert (remote.root / "tools/sdk/lab/__init__.py").is_file()
+    assert remote.ran("place", "bundles/three", "bundles/four", stdin=tar({"bundles/three": {"c": b"3"}})).code == 73
     assert not list((remote.root / "tmp").iterdir())
 
 
@@ -171,8 +181,10 @@ def test_a_key_is_in_its_own_jobs_environment_and_nowhere_else(remote: Remote) -
         'batch=${2%/*}; echo "${LAB_UNLOCK-none}" >"$asked/key.${batch##*/}"; cat /proc/$PPID/cmdline >>"$asked/argv"'
     )
     remote.login.say("sbatch", f"{looks}; echo 42")
-    submitted(remote, "n.01 a deadbeef", "n.02 b -", "n.03 c cafe")
-    assert [(remote.login.asked / f"key.n.0{n}").read_text() for n in (1, 2, 3)] == ["deadbeef\n", "none\n", "cafe\n"]
+    keys = ["deadbeef", "-", "cafe", "-", "-", "beef", "-", "-", "-"]  # more than are under way at once
+    submitted(remote, *(f"n.0{n} j{n} {key}" for n, key in enumerate(keys)))
+    told = [(remote.login.asked / f"key.n.0{n}").read_text().strip() for n in range(len(keys))]
+    assert told == [key.replace("-", "none") for key in keys]
     assert "deadbeef" not in (remote.login.asked / "argv").read_text()
     assert not [f for f in remote.root.rglob("*") if f.is_file() and b"deadbeef" in f.read_bytes()]
 

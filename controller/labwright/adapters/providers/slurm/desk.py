@@ -10,7 +10,8 @@ from labwright.adapters import templates
 from labwright.domain.errors import Refused, Unavailable
 from labwright.ports.transport import Ran, Transport
 
-_CANNOT_WRITE = 73  # EX_CANTCREAT, of remote.sh
+_CANTCREAT = 73  # of sysexits.h, as remote.sh has it
+CANNOT_WRITE = "on the cluster cannot be written"
 _NO_SUCH_FILE = 127  # bash has no script of that name
 
 
@@ -56,10 +57,8 @@ class Desk:
                 self._site = None
             root = self.site().root
             ran = self._run(root, command, *args, stdin=stdin, timeout=timeout)
-        if ran.code == _CANNOT_WRITE:
-            raise Unavailable(
-                f"{root} on the cluster cannot be written: {words(ran)}", hint="free space, or choose another workdir"
-            )
+        if ran.code == _CANTCREAT:
+            raise Unavailable(f"{root} {CANNOT_WRITE}: {words(ran)}", hint="free space, or choose another workdir")
         return ran
 
     def _run(self, root: str, command: str, *args: object, stdin: bytes = b"", timeout: float = 60) -> Ran:

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 import uv
@@ -44,7 +45,7 @@ def gather(
     task, bundle = submission.task, submission.bundle
     folder = stage.materialise(spool, bundle, read_blobs)
     code = source.provide(spool, task, {})
-    uv_name = f"uv-{Path(uv.find_uv_bin()).stat().st_size}"
+    uv_name = f"uv-{_uv().stat().st_size}"
     uv_at = uv_there or f"{root}/tools/{uv_name}/uv"
     at = PurePosixPath(root, "environments")
     wanted = environment.wanted(at, task.environment, bundle, folder / bundle.folder, uv_at=uv_at, platform=platform)
@@ -54,9 +55,14 @@ def gather(
     if sdk:
         bring[f"tools/sdk-{sdk.name}"] = sdk
     if wanted and not uv_there:
-        bring[f"tools/{uv_name}"] = Path(uv.find_uv_bin())
+        bring[f"tools/{uv_name}"] = _uv()
     sdk_at = f"{root}/tools/sdk-{sdk.name}" if sdk else ""
     return Goods(f"{root}/bundles/{bundle.digest}", code, wanted, sdk_at, bring)
+
+
+@cache  # to look for it takes longer than all the rest
+def _uv() -> Path:
+    return Path(uv.find_uv_bin())
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,8 @@
 """From submissions to jobs in Slurm's queue: what they need is brought over once per content, then all batches in one call."""
 
-import io
 import re
-import tarfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -20,6 +19,7 @@ from labwright.adapters.providers.slurm.batch import (
     trial_files,
     trials_tar,
 )
+from labwright.adapters.providers.slurm.bring import bring
 from labwright.adapters.providers.slurm.desk import Desk, joined
 from labwright.adapters.providers.slurm.facts import Facts
 from labwright.adapters.providers.slurm.handles import Known, parse
@@ -75,33 +75,50 @@ class Submitter:
         answers: dict[Token, Handle | LabError] = dict(found)
         left = list(groups([s for s in submissions if s.token not in found], facts.array_max(self.settings)))
         while left:
-            batches = [batch for group in left if (batch := self._made(person, group, facts, answers)) is not None]
+            batches = self._batches(person, left, facts, answers)
             if batches:
                 answers.update(self._send(person, batches))
             left = [half for batch in batches if (half := _half(batch.group, answers)) is not None]
         return answers
 
-    def _made(
-        self, person: Person, group: Group, facts: Facts, answers: dict[Token, Handle | LabError]
-    ) -> Batch | None:
-        """None for what cannot be made; then `answers` say why."""
+    # what a batch is made of
+
+    def _batches(
+        self, person: Person, wanted: Sequence[Group], facts: Facts, answers: dict[Token, Handle | LabError]
+    ) -> list[Batch]:
+        """Of groups that cannot be made batches, `answers` say why."""
+        gathered: list[tuple[Group, Goods]] = []
+        for group in wanted:
+            with self._answering(group, answers):
+                gathered.append((group, self._gather(person, group)))
+        failed = bring(person.desk, {name: path for _, goods in gathered for name, path in goods.bring.items()})
+        made: list[Batch] = []
+        for group, goods in gathered:
+            with self._answering(group, answers):
+                for name in failed.keys() & goods.bring.keys():
+                    raise failed[name]
+                made.append(self._batch(person, group, goods, facts))
+        return made
+
+    @contextmanager
+    def _answering(self, group: Group, answers: dict[Token, Handle | LabError]) -> Iterator[None]:
         try:
-            return self._batch(person, group, facts)
+            yield
         except LabError as error:
             answers.update(dict.fromkeys((s.token for s in group.members), error))
         except OSError as error:
             why = Unavailable(f"{self.spool.root}: {error}", hint="nothing was started")
             answers.update(dict.fromkeys((s.token for s in group.members), why))
-        return None
 
-    # what a batch is made of
-
-    def _batch(self, person: Person, group: Group, facts: Facts) -> Batch:
-        first, root = group.first, person.desk.site().root
+    def _gather(self, person: Person, group: Group) -> Goods:
+        """Raises Refused for what cannot be, Unavailable and OSError for what may pass."""
         for submission in group.members:
             certain(submission.token)
-        goods = self._bring(person, first)
-        key = make_key(group)
+        site, first = person.desk.site(), group.first
+        return gather(self.spool, first, self.read_blobs, self.sdk, site.root, uv_there=site.uv, platform=site.platform)
+
+    def _batch(self, person: Person, group: Group, goods: Goods, facts: Facts) -> Batch:
+        root, key = person.desk.site().root, make_key(group)
         trials = [
             trial_files(
                 s, self.settings, root, goods.sdk, folders=self._needed(person, s), resume=self._resume(person, s)
@@ -134,21 +151,6 @@ class Submitter:
         if known is None:
             raise Refused(f"{handle} is no job of this cluster", hint="run what is needed here as well")
         return f"{person.desk.site().root}/jobs/{known.token}"
-
-    # what is brought over once
-
-    def _bring(self, person: Person, submission: Submission) -> Goods:
-        """Raises Refused for what cannot be, Unavailable and OSError for what may pass."""
-        desk, site = person.desk, person.desk.site()
-        goods = gather(
-            self.spool, submission, self.read_blobs, self.sdk, site.root, uv_there=site.uv, platform=site.platform
-        )
-        for name in goods.bring.keys() - self._there(desk, goods.bring):
-            desk.call("place", name, stdin=_tar(goods.bring[name]), timeout=600)
-        return goods
-
-    def _there(self, desk: Desk, names: Iterable[str]) -> set[str]:
-        return set(desk.call("have", stdin=joined([*names])).decode().split("\n"))
 
     def _send(self, person: Person, batches: Sequence[Batch]) -> dict[Token, Handle | LabError]:
         scheduler = self.rest if self.rest and not person.name else Sbatch(self.settings.submit_timeout_s)
@@ -208,20 +210,6 @@ def job_of(handle: Handle) -> str:
     """The job id in a handle's token: the folder's name below needs/."""
     parsed = parse_token(handle.partition("@")[0])
     return parsed[1] if parsed else handle
-
-
-def _tar(path: Path) -> bytes:
-    """A folder's content, or one file, as nobody's."""
-
-    def plain(info: tarfile.TarInfo) -> tarfile.TarInfo:
-        info.uid = info.gid = 0
-        info.uname = info.gname = ""
-        return info
-
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w:gz", compresslevel=1, format=tarfile.GNU_FORMAT) as tar:
-        tar.add(path, arcname="." if path.is_dir() else path.name, filter=plain)
-    return made.getvalue()
 
 
 def _json(value: Mapping[str, str]) -> bytes:
