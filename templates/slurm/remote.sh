@@ -352,7 +352,7 @@ list() { # USER: every job of theirs that Slurm has in hand (Q: as a line of squ
   # batches here (I: its id) each trial that has not ended (L: id, batch, place, token); B = the name of a batch of which no id is known
   local text line id name batch place token
   local -A there=()
-  text=$(timeout -k 5 60 squeue --noheader --user="$1" --format='%i|%T|%r|%N|%S|%Z|%j' 2>&1) || { printf 'X\t%s\n' "${text//[$'\t\n']/ }"; return; }
+  text=$(timeout -k 5 60 squeue --local --noheader --user="$1" --format='%i|%T|%r|%N|%S|%Z|%j' 2>&1) || { printf 'X\t%s\n' "${text//[$'\t\n']/ }"; return; }
   while IFS='|' read -r id line; do
     [[ $line ]] && there[${id%%_*}]=1 && printf 'Q\t%s|%s\n' "$id" "$line"
   done <<<"$text"

@@ -63,12 +63,20 @@ class Follower:
         for row in history[self._told.get(job.id, 0) :]:
             reason = f": {row.reason}" if row.reason and row.reason not in ("planned", "admitted") else ""
             say(f"{row.at.astimezone():%H:%M:%S} {job.id} {job.task} {row.after}{reason}", err=True)
-        if job.state is State.HELD and len(history) == self._told.get(job.id) and job.reason != self._why:
-            say(f"{job.id} is held: {job.reason}", err=True)
-        self._why = job.reason
+        why = self._waits(job)
+        if why and len(history) == self._told.get(job.id) and why != self._why:
+            say(f"{job.id} {why}", err=True)
+        self._why = why
         self._told[job.id] = len(history)
 
-    _why = "planned"
+    _why = ""
+
+    def _waits(self, job: Job) -> str:
+        """Without when it is expected to start, which changes all the time."""
+        if job.state is State.HELD:
+            return f"is held: {job.reason}"
+        newest = self.newest(job) if job.state is State.QUEUED and job.attempt else None
+        return newest.detail.partition(", expected to start")[0] if newest and newest.handle else ""
 
     def _print_log(self, job: Job) -> None:
         from labwright.control.logs import Logs

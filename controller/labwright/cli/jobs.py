@@ -7,6 +7,7 @@ import typer
 from labwright.cli.asjson import print_json
 from labwright.cli.look import Look, Row, listed, looking, quoted
 from labwright.cli.shell import JsonOption, RepoOption
+from labwright.cli.waiting import reasons
 from labwright.domain.errors import Refused
 from labwright.domain.lifecycle import LIVE, State
 
@@ -69,11 +70,12 @@ def list_jobs(look: Look, conditions: dict[str, Any], most: int | None) -> list[
         f"ORDER BY created DESC, task, trial, job {'' if most is None else f'LIMIT {most}'}"
     )
     rows = {row["job"]: row for row in look.rows(sql)}
+    why = reasons(look, list(live.values()))
     for job in live.values():
         if job.id not in rows and _fits(job, conditions):
-            rows[job.id] = _row(job)
+            rows[job.id] = _row(job) | {"reason": why[job.id]}
         elif job.id in rows:
-            rows[job.id] |= {"state": str(job.state), "reason": job.reason, "attempt": job.attempt}
+            rows[job.id] |= {"state": str(job.state), "reason": why[job.id], "attempt": job.attempt}
     found = [row for row in rows.values() if not conditions["state"] or row["state"] in conditions["state"]]
     found.sort(key=lambda row: (-row["created"].timestamp(), row["task"], row["trial"] or 0, row["job"]))
     return found[:most]

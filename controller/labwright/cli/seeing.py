@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from labwright.cli.look import Look, Row, by, listed
+from labwright.cli.waiting import reason, under_way
 from labwright.domain.errors import LabError
 from labwright.domain.lifecycle import AT_PROVIDER, FINAL, LIVE, State
 
@@ -20,7 +21,7 @@ def see(look: Look) -> Row:
     """The answer as JSON has it (docs/spec/cli.md). Without a state, only that there is none."""
     seen: Row = {"repo": look.place.repo, "state_folder": str(look.place.state), **_controller(look)}
     jobs = list(look.ledger.jobs(states=LIVE)) if look.ledger else []
-    attempts = _newest(look, jobs)
+    attempts = under_way(look, jobs)
     seen["suspended"] = _suspended(look)
     seen["counts"] = {**Counter(str(job.state) for job in jobs), **_final_counts(look)}
     running = [job for job in jobs if job.state in AT_PROVIDER or (job.state is State.QUEUED and job.id in attempts)]
@@ -50,6 +51,7 @@ def _controller(look: Look) -> Row:
     return {
         "controller": who,
         "alarms": dict(said.get("alarms", {})),
+        "notes": {name: dict(notes) for name, notes in said.get("notes", {}).items()},
         "branches": dict(said.get("tips", {})),
         "unpublished": said.get("unpublished", 0),
     }
@@ -58,13 +60,6 @@ def _controller(look: Look) -> Row:
 def _suspended(look: Look) -> dict[str, str]:
     text = look.ledger.cursor("suspended") if look.ledger else None
     return {str(name): why for name, _, why in (line.partition("\t") for line in (text or "").splitlines())}
-
-
-def _newest(look: Look, jobs: Sequence["Job"]) -> dict[str, "Attempt"]:
-    """Attempts under way, by job."""
-    ids = [job.id for job in jobs if job.attempt]
-    found = {attempt.job: attempt for attempt in (look.ledger.attempts(ids) if look.ledger and ids else ())}
-    return {job: attempt for job, attempt in found.items() if attempt.outcome is None}
 
 
 def _told(look: Look, jobs: Sequence[str]) -> dict[str, Row]:
@@ -89,7 +84,7 @@ def _running(job: "Job", attempt: "Attempt | None", told: Row, look: Look) -> Ro
         "job": job.id,
         "task": job.task,
         "state": str(job.state),
-        "reason": job.stop_asked or job.reason,
+        "reason": job.stop_asked or reason(job, attempt),
         "trial": job.trial,
         "parameters": dict(job.parameters),
         "provider": job.provider,

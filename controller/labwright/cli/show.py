@@ -9,6 +9,7 @@ from labwright.cli import completion
 from labwright.cli.asjson import print_json
 from labwright.cli.look import Look, Row, looking, quoted
 from labwright.cli.shell import JsonOption, RepoOption
+from labwright.cli.waiting import reasons
 from labwright.domain.errors import LabError
 from labwright.domain.ids import JobId
 from labwright.domain.lifecycle import FINAL
@@ -51,7 +52,7 @@ def all_of(look: Look, job: str) -> Row:
     found: Row = rows[0] if rows else {"job": job}
     ledger = look.ledger.jobs(ids=[job]) if look.ledger else ()
     if ledger:
-        found |= _of_ledger(ledger[0])
+        found |= _of_ledger(ledger[0]) | {"reason": reasons(look, ledger)[job]}
     metrics = f"SELECT name, last, min, max, count, last_step FROM final_metrics WHERE {own} ORDER BY name"  # noqa: S608
     manifest = look.manifest(job) if found.get("state") in FINAL else None
     environment = manifest.environment.model_dump() if manifest and manifest.environment else None

@@ -31,15 +31,26 @@ def _parts(seen: Row, now: datetime, width: int, height: int | None) -> Iterator
     for name, why in seen["suspended"].items():
         what = "everything is" if name == "*" else f"{name} is"
         yield cell(f"‖ {what} suspended {why}; `lab resume{'' if name == '*' else ' ' + name}` goes on", "yellow")
+    for name, notes in seen["notes"].items():
+        yield cell(f"{name}: {'; '.join(notes.values())}", "dim", most=500)
     yield _counts(seen["counts"])
-    used = 6 + len(seen["alarms"]) + len(seen["suspended"]) + min(len(seen["held"]), 5) * 2 + len(seen["finished"])
-    room = 50 if height is None else max(3, height - used - (4 if seen["queued"] else 0))
-    if seen["running"]:
+    used = (
+        6
+        + len(seen["alarms"])
+        + len(seen["notes"])
+        + len(seen["suspended"])
+        + min(len(seen["held"]), 5) * 2
+        + len(seen["finished"])
+    )
+    queued = [*_at_providers(seen["running"]), *seen["queued"]]
+    running = [job for job in seen["running"] if job["state"] != "QUEUED"]
+    room = 50 if height is None else max(3, height - used - (4 if queued else 0))
+    if running:
         yield Text()
-        yield _running(seen["running"][:room], width)
-        if (more := len(seen["running"]) - room) > 0:
+        yield _running(running[:room], width)
+        if (more := len(running) - room) > 0:
             yield cell(f"and {more:,} more running", "dim")
-    yield from _waiting("queued", seen["queued"])
+    yield from _waiting("queued", queued)
     yield from _waiting("held", seen["held"])
     if seen["finished"]:
         yield Text()
@@ -83,6 +94,18 @@ def _running(jobs: list[Row], width: int) -> "RenderableType":
         asked = parameters(job["parameters"], most=30 if wide else 16)
         made.add_row(cell(job["job"], STYLES["RUNNING"]), cell(job["task"]), cell(asked), progress, time, cell(metrics))
     return made
+
+
+def _at_providers(jobs: list[Row]) -> list[Row]:
+    """Those that wait in a provider's own queue, as groups that wait for the same."""
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for job in jobs:
+        if job["state"] == "QUEUED":
+            groups.setdefault((job["task"], job["reason"], job["provider"]), []).append(job["job"])
+    return [
+        {"task": task, "reason": reason, "provider": provider, "count": len(ids), "jobs": ids[:10]}
+        for (task, reason, provider), ids in groups.items()
+    ]
 
 
 def _waiting(word: str, groups: list[Row]) -> Iterator["RenderableType"]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from labwright.cli.look import Look, Row
+from labwright.cli.waiting import under_way
 from labwright.decide.plan import satisfying
 from labwright.domain.errors import Refused
 from labwright.domain.job import SUPERSEDED, Job, Trial, Want, Wanted
@@ -154,8 +155,13 @@ def _needs(look: Look, job: Job) -> Row:
 
 
 def _queued(look: Look, job: Job) -> Row:
+    attempt = under_way(look, [job]).get(job.id)
+    said = attempt.detail if attempt and attempt.handle else ""
     if not look.live:
-        return {"text": "queued, and no controller is running", "next": "lab serve"}
+        last = f"; last heard: {said}" if said else ""
+        return {"text": f"queued, and no controller is running{last}", "next": "lab serve"}
+    if said:
+        return {"text": f"queued at {job.provider}: {said}", "next": "lab status"}
     if job.not_before and job.not_before > look.now:
         wait = (job.not_before - look.now).total_seconds()
         return {"text": f"queued: attempt {job.attempt + 1} in {wait:.0f} s ({job.reason})", "next": ""}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -179,6 +180,64 @@ def test_doctor_refuses_a_provider_that_lab_yaml_does_not_have(cluster: Cluster,
     world = make_lab()
     assert "it has: cluster" in world.lab("doctor", "clutser", code=3).stderr
     assert "needs the name" in world.lab("doctor", "--submit", code=3).stderr
+
+
+# lab status, jobs and show
+
+
+WAITS = {"sbatch": ["--begin=now+1hour"]}
+SWEEP = "name: s\nsweeps: {sweep_config: {x: [1, 2, 3]}}\nrun: sleep 600\n"
+
+
+def test_what_waits_in_slurm_says_why_and_until_when(cluster: Cluster, make_lab: Make) -> None:
+    world = make_lab({"experiments/a/sweep/task.yaml": SWEEP}, **WAITS)
+    with world.controller("--launch-existing"):
+
+        def said() -> list[dict[str, Any]]:
+            return [job for job in world.json("status")["running"] if "waits in Slurm: BeginTime" in job["reason"]]
+
+        world.until(lambda: len(said()) == 3)
+        seen = world.json("status")
+        assert {job["state"] for job in seen["running"]} == {"QUEUED"}
+        assert all(
+            re.search(r", expected to start by 20\d\d-\d\d-\d\d \d\d:\d\d UTC$", job["reason"]) for job in said()
+        )
+        text = world.lab("status").stdout
+        assert "queued 3 × a/sweep: waits in Slurm: BeginTime, expected" in text
+        assert "running" not in text.lower().replace("process", "")
+        (job, *_) = world.json("jobs")
+        assert (job["state"], job["reason"].startswith("waits in Slurm: BeginTime")) == ("QUEUED", True)
+        assert world.json("show", job["job"])["reason"] == job["reason"]
+        assert "waits in Slurm: BeginTime" in world.lab("show", job["job"]).stdout.splitlines()[0]
+        assert "queued at cluster: waits in Slurm" in world.lab("why", job["job"]).stdout
+        assert "squeue every 1 s while jobs are there" in seen["notes"]["cluster"]["slurmctld"]
+        assert re.search(r"cluster: squeue every 1 s .* \d+ calls in the last minute", text)
+        world.lab("stop", "--all")
+        world.until(lambda: {job["state"] for job in world.jobs()} == {"STOPPED"})
+
+
+def test_a_cluster_that_is_away_is_an_alarm_in_words_and_over_when_it_is_back(
+    breakable_cluster: BreakableCluster, make_lab: Make
+) -> None:
+    world = make_lab({"experiments/a/hangs/task.yaml": HANGS})
+    with world.controller("--launch-existing"):
+        world.until(lambda: [job for job in world.jobs() if job["state"] == "RUNNING"])
+        with breakable_cluster.without("slurmctld"):
+            world.until(lambda: alarms(world))
+            print(world.lab("status", COLUMNS="200").stdout)
+            (message,) = alarms(world).values()
+            assert message.startswith("slurmctld does not answer"), message
+            assert "jobs keep their states meanwhile" in message
+            assert [job["state"] for job in world.jobs()] == ["RUNNING"]
+        world.until(lambda: not alarms(world))
+        with breakable_cluster.without("sshd"):
+            breakable_cluster.cut_connections()
+            world.until(lambda: alarms(world))
+            print(world.lab("status", COLUMNS="200").stdout)
+            assert any("127.0.0.1" in message for message in alarms(world).values())
+        world.until(lambda: not alarms(world))
+        world.lab("stop", "--all")
+        world.until(lambda: {job["state"] for job in world.jobs()} == {"STOPPED"})
 
 
 # orphans

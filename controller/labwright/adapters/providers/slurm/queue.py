@@ -108,3 +108,12 @@ def by_kind(answer: str) -> Mapping[str, list[str]]:
     if "." not in lines[-2:] and "X" not in found:
         raise ValueError("cut short")
     return found
+
+
+_AWAY = re.compile(r"connect|timed out|no answer|socket|zero bytes|transport endpoint|persistinit", re.IGNORECASE)
+
+
+def away(daemon: str, words: str) -> str:
+    """What a command of Slurm said that failed, for people; with the daemon that does not answer, if that is why."""
+    short = words if len(words) <= 300 else words[:299] + "…"
+    return f"{daemon} does not answer ({short})" if _AWAY.search(words) else short
