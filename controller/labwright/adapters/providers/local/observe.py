@@ -70,8 +70,9 @@ class Observer:
     def live(self) -> Iterator[Handle]:
         """Attempts that have a wrapper, whoever started it. This look changes nothing."""
         for job in self.spool.folders():
-            handle = Handle(job.name)
-            claim = None if (job / "exit.json").exists() else read_claim(job)
+            if (job / "exit.json").exists():
+                continue  # over, though its wrapper may take a moment to be gone
+            handle, claim = Handle(job.name), read_claim(job)
             with self.lock:
                 if (claim and self.alive(handle, claim)) or (claim is None and self.children.pid(handle)):
                     yield handle
