@@ -67,6 +67,8 @@ class ProviderSuite:
         bench.wait(lambda: gone not in there() or None, "the cancelled one to be gone from the list")
         assert set(there()) == handles.keys() - {gone}
         bench.provider.cancel([*handles.values()])
+        for handle in handles.values():
+            bench.ended(handle)
 
     # observe
 

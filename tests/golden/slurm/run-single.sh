@@ -154,6 +154,7 @@ finish() {
   now
   for ((n = 0; n < 600; n++)); do # a disk that is full may have room again: an end without a record would count as a crash
     write_exit && mv -f -- "$dir/exit.json.tmp" "$dir/exit.json" && break
+    [[ -d $dir ]] || exit 1 # its folder was removed: nobody will ask
     sleep 1
   done 2>/dev/null
   : >"$ended/$token"
