@@ -71,7 +71,7 @@ submit() { # SECONDS: batches as `laid` takes them, in four lanes
 lay() { # the same, for somebody else to submit: those that are claimed now, an empty line, the environment as NUL-ended pairs
   local name
   laid
-  for name in "${names[@]}"; do mkdir "$root/batches/$name/asked" 2>/dev/null && printf '%s\n' "$name"; done
+  for name in "${names[@]}"; do claim "$root/batches/$name" && printf '%s\n' "$name"; done
   echo
   export -n SLURM_JWT
   export SLURM_SUBMIT_DIR=$PWD SLURM_SUBMIT_HOST=$HOSTNAME
@@ -89,19 +89,28 @@ settle() { # "NAME JOB ID" lines of batches that were laid: the job id, - (not i
 
 submit_one() { # one line: batch, sbatch's exit status, job id or -, its words
   local batch=$root/batches/$2 id code said=
-  mkdir "$batch/asked" 2>/dev/null || { printf '%s\t-\t-\t%s\n' "$2" "taken"; return; }
+  claim "$batch" || { printf '%s\t-\t-\t%s\n' "$2" "taken"; return; }
   unset LAB_UNLOCK
   [[ $4 == - ]] || export LAB_UNLOCK=$4
-  timeout -k 5 "$1" sbatch --parsable "$batch/job.sh" >"$batch/asked/out" 2>"$batch/asked/err" </dev/null
+  timeout -k 5 "$1" sbatch --parsable "$batch/job.sh" >"$batch/sbatch.out" 2>"$batch/sbatch.err" </dev/null
   code=$?
-  IFS='; ' read -r id _ <"$batch/asked/out"
+  IFS='; ' read -r id _ <"$batch/sbatch.out"
   [[ $code == 0 && $id =~ ^[0-9]+$ ]] || id=$(queued "$3") || code=? # it may say no and have taken it
   [[ $id =~ ^[0-9]+$ ]] && keep "$batch" "$id"
-  [[ -s $batch/asked/err ]] && said=$(flat <"$batch/asked/err")
+  [[ -s $batch/sbatch.err ]] && said=$(flat <"$batch/sbatch.err")
   printf '%s\t%s\t%s\t%s\n' "$2" "$code" "${id:--}" "$said"
 }
 
-keep() { printf '%s\n' "$2" >"$1/.jobid.$BASHPID" && mv -f -- "$1/.jobid.$BASHPID" "$1/jobid"; }
+claim() { # BATCH: true for one caller, once and for all
+  local code
+  set -C
+  { printf '' >"$1/asked"; } 2>/dev/null
+  code=$?
+  set +C
+  return "$code"
+}
+
+keep() { printf '%s\n' "$2" >"$1/jobid"; } # one write(2): whoever reads it finds all of it, or an empty file
 
 queued() { # NAME: the id of the job of that name, if Slurm has one; fails when Slurm does not say
   local found
@@ -133,7 +142,7 @@ decide() { # SECONDS BATCH: its job id, - or ?
   local batch=$root/batches/$2 id age job
   [[ -s $batch/jobid ]] && { echo "$(<"$batch/jobid")"; return; }
   [[ -e $batch/refused ]] && { echo -; return; }
-  mkdir "$batch/asked" 2>/dev/null && { : >"$batch/refused"; echo -; return; } # a late sbatch finds it taken
+  claim "$batch" && { : >"$batch/refused"; echo -; return; } # a late sbatch finds it taken
   job=$(<"$batch/name") age=$(($(date +%s) - $(stat -c %Y "$batch/asked")))
   id=$(queued "$job") || { echo '?'; return; }
   [[ $id ]] && { keep "$batch" "$id"; echo "$id"; return; }

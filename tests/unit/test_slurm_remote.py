@@ -210,7 +210,7 @@ def test_a_batch_whose_sbatch_was_never_reached_is_refused_from_then_on(remote: 
 
 
 def test_a_batch_of_which_the_answer_was_lost_is_found_by_its_name(remote: Remote) -> None:
-    (remote.batch("n.01", [TOKEN, OTHER], name="lab-0123-a2") / "asked").mkdir()
+    (remote.batch("n.01", [TOKEN, OTHER], name="lab-0123-a2") / "asked").touch()
     remote.login.say("squeue", "echo 42")
     assert remote.call("find_tokens", 60, stdin=[OTHER]) == [f"{OTHER}\tn.01\t1\t42"]
     assert remote.login.calls("squeue") == ["--me --noheader --states=all --name=lab-0123-a2 --format=%F"]
@@ -220,14 +220,14 @@ def test_a_batch_of_which_the_answer_was_lost_is_found_by_its_name(remote: Remot
 
 def test_while_slurm_does_not_answer_an_old_batch_is_not_given_up(remote: Remote) -> None:
     asked = remote.batch("n.01", [TOKEN]) / "asked"
-    asked.mkdir()
+    asked.touch()
     older(asked, DAY)
     assert remote.call("find_tokens", 60, stdin=[TOKEN]) == [f"{TOKEN}\tn.01\t0\t?"]
 
 
 def test_the_accounting_knows_what_left_the_queue_long_ago(remote: Remote) -> None:
     asked = remote.batch("n.01", [TOKEN]) / "asked"
-    asked.mkdir()
+    asked.touch()
     older(asked, DAY)
     remote.login.say("squeue", NOTHING)
     remote.login.say("sacct", "printf '43|42_0\\n44|42_1\\n'")
@@ -236,7 +236,7 @@ def test_the_accounting_knows_what_left_the_queue_long_ago(remote: Remote) -> No
 
 def test_without_an_accounting_what_the_queue_does_not_know_was_never_there(remote: Remote) -> None:
     asked = remote.batch("n.01", [TOKEN]) / "asked"
-    asked.mkdir()
+    asked.touch()
     older(asked, DAY)
     remote.login.say("squeue", NOTHING)
     assert remote.call("find_tokens", 60, stdin=[TOKEN]) == [f"{TOKEN}\tn.01\t0\t-"]
@@ -251,7 +251,7 @@ def test_a_token_is_found_whole_in_every_batch_that_has_it_and_at_its_place(remo
 
 
 def test_a_batch_that_was_refused_is_not_asked_for_again(remote: Remote) -> None:
-    (remote.batch("n.01", [TOKEN]) / "asked").mkdir()
+    (remote.batch("n.01", [TOKEN]) / "asked").touch()
     remote.call("refuse", stdin=["n.01"])
     assert remote.call("find_tokens", 60, stdin=[TOKEN]) == [f"{TOKEN}\tn.01\t0\t-"]
     assert not remote.login.calls("squeue")
