@@ -15,6 +15,21 @@ tell() { # processes of this node that listen for USR1, once the wrapper says th
     done <"$p/status"
   done
 }
+kills() { # as in run.sh, of what srun started here
+  local line file word n
+  killed=0
+  while IFS= read -r line; do
+    case $line in
+    0::/*) file=/sys/fs/cgroup${line#0::}/memory.events ;;
+    *:memory:/*) file=/sys/fs/cgroup/memory${line#*:memory:}/memory.oom_control ;;
+    *) continue ;;
+    esac
+    [[ -r $file ]] || continue
+    while read -r word n; do [[ $word == oom_kill ]] && killed=$n; done <"$file"
+  done </proc/self/cgroup
+} 2>/dev/null
+kills
+killed_before=$killed
 tell 2>/dev/null &
 teller=$! ended=
 trap 'told=1 ended=1; kill -TERM -- "-$child" 2>/dev/null' TERM # where Slurm follows processes by cgroups, it tells the first one alone
@@ -28,6 +43,7 @@ while :; do
   code=$?
   [[ $told ]] || break
 done
+[[ $code == 0 ]] || ! kills || ((killed == killed_before)) || : >"$LAB_JOB_DIR/oom"
 [[ $code == 0 || $ended ]] || { set -o noclobber; echo "$code" >"$LAB_JOB_DIR/.failed-$SLURM_STEP_ID"; } 2>/dev/null # the first of them
 kill "$teller" 2>/dev/null
 exit "$code"

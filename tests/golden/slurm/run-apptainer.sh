@@ -61,7 +61,7 @@ if ! echo "$$ $start $boot $key" >"$dir/claim"; then
   read -r _ _ _ owner <"$dir/claim"
   [[ $key != - && $key == "$owner" ]] || exit 0 # a second copy; a requeue of the same provider job goes on
   echo "$$ $start $boot $key" >|"$dir/claim"
-  rm -f -- "$dir/notice" # of the life before
+  rm -f -- "$dir/notice" "$dir/oom" # of the life before
 fi 2>/dev/null
 set +o noclobber
 [[ -e $dir/exit.json ]] && exit 0 # requeued after its end
@@ -132,6 +132,22 @@ step() { # runs a script in work/ as a process group of its own; sets code and s
   fi
 }
 
+kills() { # sets killed: how many processes of this cgroup the kernel has ended for their memory, as far as it says
+  local line file word n
+  killed=0
+  while IFS= read -r line; do
+    case $line in
+    0::/*) file=/sys/fs/cgroup${line#0::}/memory.events ;;
+    *:memory:/*) file=/sys/fs/cgroup/memory${line#*:memory:}/memory.oom_control ;;
+    *) continue ;;
+    esac
+    [[ -r $file ]] || continue
+    while read -r word n; do [[ $word == oom_kill ]] && killed=$n; done <"$file"
+  done </proc/self/cgroup
+} 2>/dev/null
+kills
+killed_before=$killed
+
 hash_artifacts() { # here and not on the login node
   [[ -n $(find "$dir/artifacts" -type f -print -quit) ]] || return
   (cd "$dir/artifacts" && find . -type f -printf '%P\0' | head -zn 10000 | xargs -0r sha256sum -z --) >"$dir/.artifacts" &&
@@ -149,6 +165,7 @@ finish() {
   [[ $timer ]] && kill -KILL -- "-$timer" 2>/dev/null
   sweep
   [[ -e $dir/oom && $code != 0 ]] && reason=oom
+  [[ $code != 0 && ! $stopping ]] && kills && ((killed > killed_before)) && reason=oom
   [[ $stopping && ! $reason ]] && exit "$code" # Slurm ended it, and knows why: time limit, preemption, a failing node
   hash_artifacts
   now

@@ -59,9 +59,11 @@ def all_ended(bench: SlurmBench, handles: Sequence[Handle]) -> Mapping[Handle, S
     return bench.wait(over, f"{len(handles)} attempts to end")
 
 
-def trials(bench: SlurmBench, script: Script, count: int, **task: Any) -> list[Submission]:
+def trials(
+    bench: SlurmBench, script: Script, count: int, files: Mapping[str, bytes] | None = None, **task: Any
+) -> list[Submission]:
     """Equal but for the parameter `n`."""
-    return [bench.submission(script, parameters={"n": n}, task=task) for n in range(count)]
+    return [bench.submission(script, parameters={"n": n}, files=files, task=task) for n in range(count)]
 
 
 def submitted(bench: SlurmBench, submissions: Sequence[Submission]) -> list[Handle]:

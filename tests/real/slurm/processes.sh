@@ -90,7 +90,8 @@ state_of_node() { sinfo -h -n "$1" -p main -o %T 2>/dev/null; }
 
 start() {
   running "$1" || launch "$1"
-  if [[ $1 == node* && $(state_of_node "$1") =~ ^(drain|down) ]]; then
+  # what sinfo says is a moment old
+  if [[ $1 == node* && $(scontrol -o show node "$1" 2>/dev/null) =~ \ State=[A-Z+*_]*(DRAIN|DOWN) ]]; then
     scontrol update nodename="$1" state=resume 2>/dev/null || true # unless it came back by itself meanwhile
   fi
   await "$1"

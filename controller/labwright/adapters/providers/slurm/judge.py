@@ -1,5 +1,7 @@
 """What Slurm's words about one attempt come to, beside what its own folder says. Nothing here asks; `ask` is given."""
 
+import re
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -14,7 +16,9 @@ from labwright.domain.seen import Phase, Seen
 
 LAG_S = 30.0  # for which a file system may show a node's last files late
 ABSENT_S = 60.0  # nobody knows it: for so long the accounting may lag
-WHO_S = 15.0  # for which squeue may say CANCELLED before the accounting says by whom
+TOLD_S = 15.0  # for which squeue may know an end before the accounting tells more: the exit code, who cancelled it
+
+_MEMORY = re.compile(r"exceeded (?:\w+ )?memory limit|oom.kill", re.IGNORECASE)
 
 Ask = Callable[[str, str], str]
 """(command of remote.sh, its argument) → what it said; empty where nobody answers."""
@@ -35,7 +39,7 @@ class Memory:
     entry: Entry | None = None
     absent_since: float | None = None
     unrecorded_since: float | None = None  # Slurm says COMPLETED, and there is no record
-    cancelled_since: float | None = None  # squeue says CANCELLED, and the accounting not yet by whom
+    over_since: float | None = None  # squeue says that it has ended, and the accounting not yet how
 
 
 def ours(known: Known, entry: Entry) -> bool:
@@ -85,7 +89,7 @@ def unknown(found: Memory, why: str) -> Seen:
 
 def from_past(found: Memory, entry: Entry, ask: Ask, clock: datetime, now: float) -> Seen:
     """Of an attempt that left the queue without a record of its own: squeue's memory or the accounting tells its end."""
-    found.absent_since = None
+    found.absent_since = found.over_since = None
     meant = meaning(entry.state)
     removed = not found.folder and entry.start is not None and _long_ago(entry, clock)
     if meant.phase is not Phase.ENDED:
@@ -107,13 +111,13 @@ def absent(found: Memory, *, silent: bool, now: float) -> Seen:
     return Seen(Phase.MISSING) if now - found.absent_since > ABSENT_S else unknown(found, "Slurm does not know it")
 
 
-def nobody_yet(found: Memory, entry: Entry, now: float) -> bool:
-    """Whether the accounting may soon tell who cancelled an attempt. Not we: then nobody asks."""
-    meant = meaning(entry.state)
-    if meant.outcome is not Outcome.CANCELLED or meant.by or found.stopped:
+def more_follows(found: Memory, entry: Entry, now: float) -> bool:
+    """Of an end that squeue alone knows: whether the accounting may soon tell more of it."""
+    outcome = meaning(entry.state).outcome
+    if outcome is Outcome.OK or (outcome is Outcome.CANCELLED and found.stopped):
         return False
-    found.cancelled_since = found.cancelled_since or now
-    return now - found.cancelled_since < WHO_S
+    found.over_since = found.over_since or now
+    return now - found.over_since < TOLD_S
 
 
 def _unrecorded(found: Memory, entry: Entry, now: float) -> Seen:
@@ -135,6 +139,8 @@ def _ended(found: Memory, entry: Entry, ask: Ask) -> Seen:
     if outcome in (Outcome.ERROR, Outcome.SETUP_ERROR):
         lines = [line.strip() for line in ask("words", found.known.id).splitlines() if line.strip()]
         said += f": {' / '.join(lines[-3:])[-400:]}" if lines else ""
+        if by == signal.SIGKILL and any(_MEMORY.search(line) for line in lines):
+            outcome = Outcome.OOM  # without cgroups Slurm kills by itself, and its state is FAILED
     if outcome is Outcome.TIMEOUT and (saved := ask("saved", found.known.token).strip()):
         # the task's own limit is kept by its wrapper and leaves a record: this is the cluster's, which takes the machine away
         outcome, said = Outcome.PREEMPTED, f"{said}; it saved {saved.removesuffix('.json')} before"

@@ -18,7 +18,7 @@ from labwright.adapters.providers.slurm.judge import (
     absent,
     from_past,
     from_queue,
-    nobody_yet,
+    more_follows,
     ours,
     under_way,
     unknown,
@@ -259,7 +259,7 @@ class Observer:
         best = told if told and (not entry or meaning(told.state).phase is Phase.ENDED) else entry
         if best is None:
             found.seen = absent(found, silent=silent, now=now)
-        elif old is not None and nobody_yet(found, best, now):
+        elif best is entry and old is not None and more_follows(found, best, now):
             found.seen = unknown(found, f"Slurm says {best.state}")
         else:
             found.seen = from_past(found, best, partial(_ask, person), self.clock.now(), now)
