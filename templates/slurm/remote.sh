@@ -230,6 +230,8 @@ words() { # JOB: the last that Slurm itself wrote of it (`7`, `7_1`), for one th
   for file in "$root"/batches/*/slurm-"$1".out; do tail -c 4000 -- "$file"; done
 }
 
+termed() { [[ ! -e $root/jobs/$1/term ]] || echo term; } # TOKEN: whether it ended because somebody else's TERM came
+
 saved() { # TOKEN: the newest complete checkpoint that an attempt has made since it began
   find "$root/jobs/$1/checkpoints" -maxdepth 1 -name '*.json' -newer "$root/jobs/$1/claim" -printf '%T@ %f\n' 2>/dev/null |
     sort -n | tail -n 1 | cut -d' ' -f2-
@@ -390,7 +392,7 @@ facts() { # what the cluster has and allows; 75 where it does not say
 }
 
 case $command in
-prepare | have | place | submit | lay | settle | find_tokens | refuse | look | ends | vanished | words | saved | read_streams | collect | fetch | cancel | forget | marks | tidy | list | facts)
+prepare | have | place | submit | lay | settle | find_tokens | refuse | look | ends | vanished | words | termed | saved | read_streams | collect | fetch | cancel | forget | marks | tidy | list | facts)
   "$command" "$@"
   exit 0 # what cannot be done says so by an exit of its own
   ;;

@@ -61,7 +61,7 @@ if ! echo "$$ $start $boot $key" >"$dir/claim"; then
   read -r _ _ _ owner <"$dir/claim"
   [[ $key != - && $key == "$owner" ]] || exit 0 # a second copy; a requeue of the same provider job goes on
   echo "$$ $start $boot $key" >|"$dir/claim"
-  rm -f -- "$dir/notice" "$dir/oom" # of the life before
+  rm -f -- "$dir"/{notice,oom,term} # of the life before
 fi 2>/dev/null
 set +o noclobber
 [[ -e $dir/exit.json ]] && exit 0 # requeued after its end
@@ -180,7 +180,10 @@ finish() {
   keep
   [[ -e $dir/oom && $code != 0 ]] && reason=oom
   [[ $code != 0 && ! $stopping ]] && kills && ((killed > killed_before)) && reason=oom
-  [[ $stopping && ! $reason ]] && exit "$code" # Slurm ended it, and knows why: time limit, preemption, a failing node
+  if [[ $stopping && ! $reason ]]; then # Slurm ended it, and knows why: time limit, preemption, a failing node
+    : >"$dir/term" # but of a job that ends with 0 it says COMPLETED
+    exit "$code"
+  fi
   hash_artifacts
   now
   for ((n = 0; n < 600; n++)); do # a disk that is full may have room again: an end without a record would count as a crash

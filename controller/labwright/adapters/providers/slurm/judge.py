@@ -96,7 +96,7 @@ def from_past(found: Memory, entry: Entry, ask: Ask, clock: datetime, now: float
         return unknown(found, f"the accounting says {entry.state}")
     if removed and meant.outcome is not Outcome.CANCELLED:
         return Seen(Phase.MISSING)
-    if meant.outcome is Outcome.OK:
+    if meant.outcome is Outcome.OK and not ask("termed", found.known.token):
         return _unrecorded(found, entry, now)
     return _ended(found, entry, ask)
 
@@ -135,6 +135,10 @@ def _ended(found: Memory, entry: Entry, ask: Ask) -> Seen:
     outcome = meant.outcome
     if outcome is Outcome.ERROR and code == SETUP_FAILED:
         outcome = Outcome.SETUP_ERROR
+    elif outcome is Outcome.ERROR and found.stopped:
+        outcome = Outcome.CANCELLED  # before its wrapper could say so
+    elif outcome is Outcome.OK:
+        outcome = Outcome.PREEMPTED  # it took the TERM of somebody else well, and its work is not done
     said = f"Slurm says {entry.state.split()[0]}" + (f" by {meant.by}" if meant.by else "")
     if outcome in (Outcome.ERROR, Outcome.SETUP_ERROR):
         lines = [line.strip() for line in ask("words", found.known.id).splitlines() if line.strip()]
