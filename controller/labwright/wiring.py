@@ -264,7 +264,8 @@ def examine(place: Place, lab: Lab, name: str, *, submit: bool = False) -> Itera
     clock, owner = open_clock(), place.repo if place.used else ""
     for account in (None, *settings.users.values()):
         transport, good = open_transport(settings, account), True
-        inside = Examination(transport, settings, account, lab.name, owner, secrets, clock)
+        token = _rest_token(settings, lab)
+        inside = Examination(transport, settings, account, lab.name, owner, secrets, clock, token)
         try:
             for found in _way_to(settings, account, transport, clock):
                 good &= found.result != FAIL

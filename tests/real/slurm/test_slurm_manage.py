@@ -135,6 +135,13 @@ def test_doctor_knows_a_key_with_a_passphrase_and_one_that_others_read(
     assert strict["key"]["result"] == "fail"
 
 
+def test_doctor_asks_slurmrestd_where_that_is_what_submits(cluster: Cluster, make_lab: Make) -> None:
+    found = doctor(make_lab(rest={"url": f"unix://{cluster.rest_socket}"}))
+    assert (found["slurmrestd"]["result"], "the word of lab" in found["slurmrestd"]["text"]) == ("ok", True)
+    found = doctor(make_lab(rest={"url": "http://127.0.0.1:1"}), code=1)
+    assert "nobody answers" in found["slurmrestd"]["text"]
+
+
 def test_doctor_goes_the_way_of_ssh_s_own_configuration(cluster: Cluster, make_lab: Make) -> None:
     found = doctor(make_lab(transport="openssh"))
     assert found["login"]["text"].endswith("as lab")

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from labwright.adapters import templates
-from labwright.adapters.providers.slurm import examine_login, examine_slurm, examined
+from labwright.adapters.providers.slurm import examine_login, examine_slurm, examined, rest_api
 from labwright.adapters.providers.slurm import options as sbatch
 from labwright.adapters.providers.slurm.examined import Report
 from labwright.adapters.providers.slurm.probe import Probe
+from labwright.adapters.providers.slurm.rest_api import GetToken
 from labwright.domain.errors import LabError, OutcomeUnknown, Unavailable
 from labwright.domain.finding import FAIL, OK, Finding, told
 from labwright.domain.resources import Resources
@@ -19,6 +20,7 @@ from labwright.ports.clock import Clock
 from labwright.ports.transport import Transport
 
 _JOB = "lab-doctor"
+_REST_S = 30.0
 _PATIENCE = 300.0  # of one call: each of its questions has a limit of its own
 
 
@@ -33,6 +35,7 @@ class Examination:
     owner: str  # the lab's repository; empty where this is not known to be its controller's user
     secrets: bool  # whether any task may need them
     clock: Clock
+    rest_token: GetToken | None = None
 
     def findings(self, *, submit: bool = False) -> Iterator[Finding]:
         """Of one of `users` only what is their own. With `submit`, a job of a minute looks at a node, too."""
@@ -44,6 +47,7 @@ class Examination:
                     yield from examine_login.extras(report, secrets=self.secrets, sure=False)
             yield from examine_login.folder(report, self.owner, submitted=submit)
             yield from examine_slurm.cluster(report, self.settings, self.account)
+            yield from self._rest(report.get("user"))
             if not report.trouble("config"):
                 yield from self._tried(report)
                 if submit:
@@ -64,6 +68,20 @@ class Examination:
         if ran.code or not (report.lines or argv[0] == "unprobe"):
             raise Unavailable(f"bash on the login node: {ran.err.strip()[-300:] or f'exit status {ran.code}'}")
         return report
+
+    def _rest(self, user: str) -> Iterator[Finding]:
+        """Whether slurmrestd takes submissions of this user, where it is what makes them."""
+        if (rest := self.settings.rest) is None:
+            return
+        try:
+            door = rest_api.opened(rest, user, self.rest_token, self.clock.now().timestamp(), _REST_S)
+            door.reach()
+            if not door.trusted():
+                raise rest_api.not_trusted(rest, user, "")
+        except LabError as error:
+            yield told("slurmrestd", error)
+        else:
+            yield Finding("slurmrestd", OK, f"{rest.url} takes the word of {user}, as {rest.version}")
 
     def _tried(self, report: Report) -> Iterator[Finding]:
         """What sbatch says to a small job with the options that lab.yaml makes."""
