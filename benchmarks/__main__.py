@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import git, launchers, loop, plan, query, sdk_logging, ssh
+from benchmarks import git, launchers, loop, plan, query, sdk_logging, slurm, slurm_faults, ssh
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 INTRODUCTION = (
@@ -26,6 +26,7 @@ class Section(NamedTuple):
     title: str
     measure: Callable[[bool, bool], str]  # (peers, quick) → a table
     has_peers: bool = False
+    by_name: bool = False  # measured only when it is asked for
 
 
 SECTIONS = {
@@ -35,6 +36,8 @@ SECTIONS = {
     ),
     "plan": Section("A lab of 10,000 tasks", lambda peers, quick: plan.run()),
     "ssh": Section("Commands on a login node", lambda peers, quick: ssh.run(0.5 if quick else 2, 1 if quick else 3)),
+    "slurm": Section("A Slurm cluster over SSH", slurm.run, has_peers=True),
+    "slurm-faults": Section("Faults of a cluster", lambda peers, quick: slurm_faults.run(quick), by_name=True),
     "git": Section("Git", lambda peers, quick: git.run()),
     "sdk_logging": Section(
         "SDK: one `lab.log`", lambda peers, quick: sdk_logging.table(sdk_logging.run(peers=peers)), has_peers=True
@@ -64,12 +67,12 @@ def sections_of(page: str) -> tuple[str, dict[str, str]]:
 
 def measured(name: str, peers: bool, quick: bool, page_machine: str) -> str:
     """The section's text. It names its own day and machine where those are not the page's."""
-    title, measure, has_peers = SECTIONS[name]
+    title, measure, has_peers, by_name = SECTIONS[name]
     sys.stderr.write(f"· {title} …\n")
     before = load()
     table = measure(peers, quick).strip()
-    command = f"python -m benchmarks.{name}" + (" --peers" if peers and has_peers else "")
-    elsewhere = f"; {machine()}" if machine() != page_machine else ""
+    command = f"python -m benchmarks.{name.replace('-', '_')}" + (" --peers" if peers and has_peers else "")
+    elsewhere = f"; {machine()}" if by_name or machine() != page_machine else ""
     return f"## {title}\n\n`{command}` (load {before} before, {load()} after{elsewhere})\n\n{table}\n"
 
 
@@ -81,8 +84,11 @@ def main() -> None:
     options = parser.parse_args()
     if unknown := [name for name in options.sections if name not in SECTIONS]:
         parser.error(f"no such section: {', '.join(unknown)} (there are {', '.join(SECTIONS)})")
-    page_machine, texts = sections_of(RESULTS.read_text()) if options.sections else (machine(), {})
-    for name in options.sections or SECTIONS:
+    page_machine, texts = sections_of(RESULTS.read_text())
+    if not options.sections:  # all anew, but for what is measured by name alone: such a section tells its own day
+        page_machine = machine()
+        texts = {s.title: texts[s.title] for s in SECTIONS.values() if s.by_name and s.title in texts}
+    for name in options.sections or [name for name, section in SECTIONS.items() if not section.by_name]:
         texts[SECTIONS[name].title] = measured(name, options.peers, options.quick, page_machine)
         ordered = [texts[section.title] for section in SECTIONS.values() if section.title in texts]
         RESULTS.write_text("\n".join([INTRODUCTION, page_machine + "\n", *ordered]))

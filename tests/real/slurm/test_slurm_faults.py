@@ -2,9 +2,6 @@
 
 import os
 import subprocess
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -15,21 +12,10 @@ from labwright.domain.lifecycle import Outcome
 from labwright.domain.seen import Phase
 from labwright.ports.transport import Ran
 from labwright.testing.provider_bench import HANGS, Script, accepted, leaves
-from tests.e2e.git import commit
-from tests.e2e.lab_world import LabWorld
 from tests.e2e.test_crash import check
 from tests.real.slurm.cluster import BreakableCluster, Cluster
+from tests.real.slurm.faults import LIARS, Story
 from tests.real.slurm.slurm_bench import OnLoginNode, SlurmBench
-from tests.real.slurm.tcp_proxy import Proxy
-from tests.real.slurm.test_slurm_crash import ARRAY, UNEQUAL, push_round, settings
-
-LIARS = {
-    "says that it failed": 'echo "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation" >&2; exit 1',
-    "says that the partition is wrong": 'echo "sbatch: error: Batch job submission failed: Invalid partition name" >&2; exit 1',
-    "hangs": "exec sleep 60",
-    "is killed": "kill -9 $$",
-    "says nothing": "exit 0",
-}
 
 
 class Lying(OnLoginNode):
@@ -130,86 +116,14 @@ def test_without_accounting_jobs_end_as_they_should(tmp_path: Path, breakable_cl
         bench.close()
 
 
-class Story:
-    """A lab on the cluster, reached through a network that can be cut, with a controller that stays."""
-
-    def __init__(self, folder: Path, cluster: BreakableCluster) -> None:
-        self.world, self.cluster = LabWorld(folder), cluster
-        self.world.repo = folder / "lab"
-        self.home = cluster.home / "labs" / f"faults-{os.getpid()}"
-        self.rounds = 0
-        self.folder = folder
-
-    def begin(self, port: int) -> None:
-        from tests.e2e.git import new_repo
-
-        self.cluster.run("mkdir", "-p", str(self.home))
-        new_repo(self.world.repo)
-        text = settings(self.cluster, self.home).replace(f"port: {self.cluster.ssh_port}", f"port: {port}")
-        (self.world.repo / "lab.yaml").write_text(text)
-        commit(self.world.repo, "begin")
-
-    def push(self) -> None:
-        push_round(self.world.repo, self.home / "ran", self.rounds)
-        self.rounds += 1
-
-    @property
-    def jobs(self) -> int:
-        return self.rounds * (ARRAY + UNEQUAL)
-
-    def until_complete(self, patience: float = 180) -> None:
-        until = time.monotonic() + patience
-        while True:
-            status = self.world.json("status")
-            if status["counts"].get("COMPLETE") == self.jobs and not status["unpublished"]:
-                return
-            assert time.monotonic() < until, f"{status['counts']} {status['alarms']}\n{self.world.log()[-2000:]}"
-            time.sleep(0.5)
-
-
-@contextmanager
-def _lying_login(story: Story) -> Iterator[None]:
-    """Everybody's sbatch takes the job and says that it failed, from the next connection on."""
-    profile, folder = story.cluster.home / ".bash_profile", story.home / "bin"
-    story.cluster.run("mkdir", "-p", str(folder))
-    lie = LIARS["says that it failed"]
-    (folder / "sbatch").write_text(f'#!/bin/bash\n/usr/bin/sbatch "$@" >/dev/null\n{lie}\n')
-    (folder / "sbatch").chmod(0o755)
-    before = profile.read_text() if profile.exists() else None
-    profile.write_text(f"PATH={folder}:$PATH\n")
-    try:
-        story.cluster.cut_connections()
-        yield
-    finally:
-        profile.unlink() if before is None else profile.write_text(before)
-        story.cluster.cut_connections()
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_no_fault_loses_or_doubles_a_job(tmp_path: Path, breakable_cluster: BreakableCluster) -> None:
     story, outage = Story(tmp_path, breakable_cluster), float(os.environ.get("LABWRIGHT_OUTAGE", "8"))
-    with Proxy(breakable_cluster.ssh_port) as proxy:
-        story.begin(proxy.port)
-        faults: dict[str, Callable[[], object]] = {
-            "sshd killed": lambda: breakable_cluster.without("sshd", signal="KILL"),
-            "connections cut": lambda: nullcontext(breakable_cluster.cut_connections()),
-            "slurmctld stopped": lambda: breakable_cluster.without("slurmctld"),
-            "slurmdbd down": lambda: breakable_cluster.without("slurmdbd"),
-            "network blackhole": proxy.blackhole,
-            "sbatch lies": lambda: _lying_login(story),
-        }
-        with story.world.controller():
-            for name, fault in faults.items():
-                story.push()
-                time.sleep(0.7)  # in the middle of the submission, more or less
-                began = time.monotonic()
-                with fault():  # type: ignore[attr-defined]
-                    story.push()
-                    time.sleep(outage)
-                story.until_complete()
-                print(f"{name}: {story.jobs} jobs complete {time.monotonic() - began - outage:.1f} s after its end")
-    check(tmp_path, story.world.repo, story.home / "ran", story.jobs)
+    for met in story.recoveries(lambda _: outage):
+        print(f"{met.fault}: {met.jobs} jobs complete {met.seconds:.1f} s after its end")
+        assert (met.doubled, met.lost) == (0, 0), met
+    check(tmp_path, story.world.repo, story.ran, story.jobs)
 
 
 def test_what_a_broken_answer_means_is_not_guessed(tmp_path: Path, cluster: Cluster) -> None:
