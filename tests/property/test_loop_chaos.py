@@ -13,7 +13,7 @@ from labwright.domain.lifecycle import FINAL, Outcome, State
 from tests.unit.loop_bench import STORY, Bench
 from tests.unit.planning import task
 
-CALLS = ("submit", "find", "observe", "read", "collect", "fetch", "capacity", "cancel")
+CALLS = ("submit", "find", "observe", "read", "collect", "fetch", "capacity", "cancel", "list")
 EVENTS = st.one_of(
     st.tuples(st.just("turn"), st.integers(1, 3)),
     st.tuples(st.just("fail"), st.sampled_from(CALLS)),

@@ -36,7 +36,8 @@ class Orphans:
         return min((at for name, at in self._next.items() if name in self.world.providers), default=None)
 
     def _listed(self, name: str, asked: datetime, found: Mapping[Token, Handle]) -> None:
-        under_way = {attempt.token for attempt in self.world.book.open.get(name, {}).values()}
+        at_providers = self.world.book.open.values()  # two of them may be one cluster
+        under_way = {attempt.token for attempts in at_providers for attempt in attempts.values()}
         rest = {token: handle for token, handle in found.items() if token not in under_way}
         known = self._known(rest)
         settled = later(asked, -SETTLES)
