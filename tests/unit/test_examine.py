@@ -109,7 +109,7 @@ def test_a_cluster_that_is_well_has_nothing_to_mend() -> None:
     assert {f.result for f in found.values()} == {OK}
     assert "partition: cpu, the cluster's default: up, 10 of 12 nodes" in f"partition: {found['partition'].text}"
     assert found["workdir"].text == "/home/ada/labwright/demo, 1 TB free"
-    assert "2 jobs there now" in found["load"].text
+    assert "2 jobs of this user there now" in found["load"].text
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,7 @@ def test_doctor_s_job_proves_that_nodes_do_not_see_a_folder(cluster: Cluster, ma
         ({"ssh_key": "/nowhere/key"}, "key", "there is no such key file", "private key"),
         ({"port": 1}, "host", "Connection refused", "host"),
         ({"host_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}, "host key", "CHANGED", "ask the site"),
+        ({"host_key": "rubbish", "transport": "openssh"}, "host", "is not a host key", "ssh-keyscan"),
         ({"host_key": None}, "host key", "not known", 'host_key: "ssh-ed25519 AAAA'),
         ({"user": "ada"}, "login", "login refused", "ssh ada@"),
         ({"partition": "nope"}, "partition", "no such partition", "main, spot, spotgrace, few"),

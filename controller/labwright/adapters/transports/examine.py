@@ -153,6 +153,7 @@ def _dialled(login: Login, target: _Target, *, with_ssh: bool) -> Iterator[Findi
         return
     yield Finding("host", OK, f"{target} answers: {banner}")
     line = f'host_key: "{shown.kind} {shown.base64}"'
+    keys: Sequence[HostKey] = ()
     try:
         keys = pinned(login.host_key) or known(target.files, target.alias, target.port)
         check(shown, keys, target.alias, target.port, "lab.yaml" if login.host_key else str(target.files[0]))

@@ -237,8 +237,9 @@ def proposed(kinds: Sequence[str], known: Mapping[str, str]) -> str:
 
 def _load(report: Report, settings: SlurmProvider) -> Finding:
     there = len(report.all("mine"))
+    now = f"{there} job{'' if there == 1 else 's'} of this user there now"
     text = (
         f"while jobs are there, squeue every {settings.poll_s:g} s for all of them and files looked at every 1 to 2.5 s, over one "
-        f"connection with 4 channels at most; sacct only for what vanished; when none is there, nothing; {there} jobs there now"
+        f"connection with 4 channels at most; sacct only for what vanished; when none is there, nothing; {now}"
     )
     return Finding("load", OK, text)
