@@ -89,7 +89,10 @@ def main() -> None:
         page_machine = machine()
         texts = {s.title: texts[s.title] for s in SECTIONS.values() if s.by_name and s.title in texts}
     for name in options.sections or [name for name, section in SECTIONS.items() if not section.by_name]:
-        texts[SECTIONS[name].title] = measured(name, options.peers, options.quick, page_machine)
+        text = measured(name, options.peers, options.quick, page_machine)
+        if options.sections:  # others may have been measured meanwhile
+            texts = sections_of(RESULTS.read_text())[1]
+        texts[SECTIONS[name].title] = text
         ordered = [texts[section.title] for section in SECTIONS.values() if section.title in texts]
         RESULTS.write_text("\n".join([INTRODUCTION, page_machine + "\n", *ordered]))
     sys.stderr.write(f"· written to {RESULTS}\n")

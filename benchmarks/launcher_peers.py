@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.launcher_timing import Launcher, Tool, answer, command, job, load, run_job, shell, top
 
-WARM, COLD, FEW = "Python API, warm", "one command", 10
+WARM, COLD, FEW = "Python API, warm", "one command", 5
 
 
 def open_loop() -> Launcher:

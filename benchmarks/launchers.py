@@ -168,10 +168,11 @@ def run(peers: bool = False, jobs: int = 100, rounds: int = 3) -> str:
     loads = [os.getloadavg()[0]]
     for number in range(rounds):
         for row in filter(lambda row: pythons[row.name], rows):
-            sys.stderr.write(f"  round {number + 1}: {row.name}, {row.jobs} jobs, load {loads[-1]:.1f}\n")
             ours, its = measure(beside[row.jobs], sys.executable), measure(row, pythons[row.name])
             row.pairs.extend([(its, ours)] if its and ours else [])
             loads.append(os.getloadavg()[0])
+            told = [f"{row.jobs / it.many[0]:.3g}/s {it.alone[0]:.3f} s" if it else "failed" for it in (its, ours)]
+            sys.stderr.write(f"  round {number + 1}: {row.name} {told[0]}, ours {told[1]}, load {loads[-1]:.1f}\n")
     key = KEY.format(rounds=rounds, low=min(loads), high=max(loads))
     return "\n".join([HEAD, *(line(row, pythons[row.name]) for row in [*beside.values(), *rows]), key])
 
