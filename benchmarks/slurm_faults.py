@@ -56,7 +56,7 @@ def kills(cluster: Cluster, jobs: int) -> str:
 
 def run(quick: bool = False) -> str:
     """The table in Markdown. Raises AssertionError where a result or a point is missing or doubled."""
-    jobs = int(os.environ.get("LABWRIGHT_SLURM_JOBS", "30" if quick else "200"))
+    jobs = int(os.environ.get("LABWRIGHT_SLURM_JOBS", "30" if quick else "100"))
     try:
         with using() as cluster:
             return HEAD + "\n".join([*faults(cluster, quick), kills(cluster, jobs)])
