@@ -151,7 +151,7 @@ class SlurmProvider(Form):
         120.0, alias="notice", description="Time between SIGUSR1 (save your work) and the time limit."
     )
     grace_s: Span = Field(30.0, alias="grace", description="Time from SIGTERM to SIGKILL when a job is stopped.")
-    poll_s: Span = Field(5.0, alias="poll", description="The least time between two calls of squeue.")
+    poll_s: Span = Field(10.0, alias="poll", description="The least time between two calls of squeue.")
     submit_timeout_s: Span = Field(60.0, alias="submit_timeout", description="How long an sbatch may take.")
     array_max: Positive = Field(
         1000, description="Trials in one job array, at most; the cluster's own limit counts too."
