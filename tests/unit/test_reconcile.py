@@ -29,8 +29,10 @@ def an_attempt(n: int = 1, outcome: Outcome | None = None) -> Attempt:
     return Attempt(JobId("j"), n, Token(f"lab-j-{n}"), "laptop", NOW, handle=Handle(f"h{n}"), outcome=outcome)
 
 
-def ended(outcome: Outcome | None, code: int | None = None, signal: int | None = None, node: str = "") -> Seen:
-    return Seen(Phase.ENDED, outcome, exit_code=code, signal=signal, node=node)
+def ended(
+    outcome: Outcome | None, code: int | None = None, signal: int | None = None, node: str = "", detail: str = ""
+) -> Seen:
+    return Seen(Phase.ENDED, outcome, exit_code=code, signal=signal, node=node, detail=detail)
 
 
 def decide(
@@ -83,6 +85,8 @@ def test_an_end_without_a_word_is_lost_not_success() -> None:
         (ended(Outcome.TIMEOUT, 143, 15), "time limit of 10 min reached"),
         (ended(Outcome.OOM, 137, 9), "out of memory"),
         (ended(Outcome.PREEMPTED), "preempted"),
+        (ended(Outcome.PREEMPTED, detail="the node is wanted"), "preempted: the node is wanted"),
+        (ended(Outcome.TIMEOUT, detail="the queue's limit"), "time limit of laptop reached: the queue's limit"),
         (ended(Outcome.NODE_FAILED, node="n7"), "node n7 failed"),
         (ended(Outcome.NODE_FAILED), "its node failed"),
         (ended(Outcome.NO_CAPACITY), "laptop has no capacity"),
@@ -148,6 +152,9 @@ def test_cancelled_at_the_provider_by_somebody_else_is_stopped_and_not_retried()
     assert end(decide(ended(Outcome.CANCELLED, 143, 15), retry=ALL)) == (
         State.STOPPED,
         "cancelled at laptop, not by Labwright",
+    )
+    assert (
+        end(decide(ended(Outcome.CANCELLED, detail="by root")))[1] == "cancelled at laptop, not by Labwright: by root"
     )
 
 

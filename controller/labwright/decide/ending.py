@@ -54,21 +54,31 @@ def _reason(attempt: Attempt, limit_s: float | None) -> str:
         case Outcome.SETUP_ERROR:
             return f"setup failed: {_how(attempt)}"
         case Outcome.TIMEOUT:
-            return f"time limit of {duration(limit_s)} reached" if limit_s else "time limit reached"
+            return f"time limit{_limit(attempt, limit_s)}"
         case Outcome.OOM:
             return "out of memory"
         case Outcome.PREEMPTED:
-            return "preempted"
+            return f"preempted{_said(attempt)}"
         case Outcome.NODE_FAILED:
             return f"node {attempt.node} failed" if attempt.node else "its node failed"
         case Outcome.NO_CAPACITY:
             return f"{attempt.provider} has no capacity"
         case Outcome.CANCELLED:
-            return f"cancelled at {attempt.provider}, not by Labwright"
+            return f"cancelled at {attempt.provider}, not by Labwright{_said(attempt)}"
         case Outcome.LOST:
             return "ended without an exit code"
         case _:
             return _how(attempt)
+
+
+def _limit(attempt: Attempt, limit_s: float | None) -> str:
+    if attempt.exit_code is None and attempt.detail:  # the provider's own, which the task did not ask for
+        return f" of {attempt.provider} reached: {attempt.detail}"
+    return f" of {duration(limit_s)} reached" if limit_s else " reached"
+
+
+def _said(attempt: Attempt) -> str:
+    return f": {attempt.detail}" if attempt.detail else ""
 
 
 def _how(attempt: Attempt) -> str:

@@ -2,7 +2,8 @@
 
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,16 @@ def submitted(bench: SlurmBench, submissions: Sequence[Submission]) -> list[Hand
     """In one call."""
     answers = bench.provider.submit(submissions)
     return [accepted(answers[submission.token]) for submission in submissions]
+
+
+@contextmanager
+def important(cluster: Cluster, node: str) -> Iterator[str]:
+    """A job that takes all GPUs of a node, whoever has them now."""
+    job = cluster.sbatch("-Jimportant", f"-w{node}", "--gres=gpu:8", "--mem=64M", wrap="sleep 600")
+    try:
+        yield job
+    finally:
+        cluster.run("scancel", job)
 
 
 class Counter:

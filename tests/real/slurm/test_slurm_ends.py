@@ -2,8 +2,6 @@
 
 import json
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ from labwright.domain.ids import Handle
 from labwright.domain.lifecycle import Outcome
 from labwright.domain.seen import Phase
 from labwright.testing.provider_bench import HANGS, Script, leaves
-from tests.real.slurm.asking import all_ended, job_of, scontrol, shown, submitted, trials, until_said
+from tests.real.slurm.asking import all_ended, important, job_of, scontrol, shown, submitted, trials, until_said
 from tests.real.slurm.cluster import BreakableCluster, Cluster
 from tests.real.slurm.slurm_bench import MakeBench, SlurmBench
 
@@ -53,16 +51,6 @@ def lives(bench: SlurmBench, handle: Handle) -> list[int]:
     return [
         int(line.removeprefix("from ")) for line in bench.log(handle).decode().splitlines() if line.startswith("from ")
     ]
-
-
-@contextmanager
-def important(cluster: Cluster, node: str) -> Iterator[str]:
-    """A job that takes all GPUs of a node, whoever has them now."""
-    job = cluster.sbatch("-Jimportant", f"-w{node}", "--gres=gpu:8", "--mem=64M", wrap="sleep 600")
-    try:
-        yield job
-    finally:
-        cluster.run("scancel", job)
 
 
 def test_a_preempted_job_goes_on_from_its_checkpoint_or_has_ended_as_lab_yaml_says(
