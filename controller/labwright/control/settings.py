@@ -108,11 +108,9 @@ def _good(what: str, wrong: dict[str, str], read: Callable[[], T]) -> T | None:
 
 def refuse_unsupported(lab: Lab, default: str = "") -> None:
     """Settings that this version reads and cannot honour yet are refused: a quota that nobody counts is worse than none."""
-    later = {
-        "watch.pull_requests": lab.watch.pull_requests,
-        "policy.approve": lab.policy.approve is not None,
-        "policy.quotas": lab.policy.quotas is not None,
-    }
+    later = {"policy.quotas": lab.policy.quotas is not None}
+    if lab.watch.pull_requests and lab.forge is None:
+        raise Refused("watch.pull_requests: lab.yaml does not say where they are", hint="add `forge` to it")
     if lab.results.branch in (
         *lab.watch.branches,
         default,

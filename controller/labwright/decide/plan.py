@@ -7,9 +7,9 @@ from fnmatch import fnmatchcase
 from labwright.decide.identity import Asked
 from labwright.domain.ids import Digest, JobId, job_id
 from labwright.domain.job import SUPERSEDED, Job, Trial, Want, Wanted
-from labwright.domain.lab import Limits
 from labwright.domain.lifecycle import FINAL, LIVE, State
 from labwright.domain.plan import Launch, Plan, Refusal, Reuse, Stop
+from labwright.domain.policy import Limits
 from labwright.domain.task import Supersede, Task
 
 _NEEDED = "needed by"  # how the detail of a want starts that is there only because another task waits for it

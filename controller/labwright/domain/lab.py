@@ -17,7 +17,6 @@ from pydantic import (
 )
 
 from labwright.domain.forms import (
-    Amount,
     Cores,
     Fault,
     Flag,
@@ -26,14 +25,14 @@ from labwright.domain.forms import (
     Line,
     Lines,
     Natural,
-    Positive,
-    Retention,
     Room,
     Span,
     Variables,
     named,
     show,
 )
+from labwright.domain.lab_forge import Forge
+from labwright.domain.policy import Policy
 from labwright.domain.slurm import SlurmProvider
 
 NAME_MAX = 20
@@ -111,45 +110,6 @@ class Results(Form):
         return value
 
 
-class Limits(Form):
-    """A change beyond these is held until somebody confirms it."""
-
-    jobs_per_commit: Natural = Field(200, description="New jobs of one commit.")
-    gpu_hours_per_plan: Amount = Field(500, description="GPU-hours of one plan.")
-    stops_per_commit: Natural = Field(200, description="Jobs that one commit stops.")
-
-
-class Approve(Form):
-    """Who may let a pull request run."""
-
-    label: Line = Field("lab:run", description="The label that asks for it.")
-    approvals: Positive = Field(1, description="How many people must approve.")
-    by: Lines = Field((), description="Logins and `@org/team`s that may; left out: whoever may write.")
-    self_approval: Flag = Field(False, description="Whether an author's own approval counts.")
-
-
-class Quota(Form):
-    gpu_hours: Amount | None = Field(None, description="GPU-hours in a period.")
-    minutes: Amount | None = Field(None, description="Minutes of jobs in a period.")
-
-
-class Quotas(Form):
-    """How much may be used in a period."""
-
-    team: Quota | None = Field(None, description="By everybody together.")
-    user: Quota | None = Field(None, description="By each author.")
-    period: Literal["day", "week", "month"] = Field("month", description="When counting begins anew.")
-
-
-class Policy(Form):
-    limits: Limits = Field(Limits(), description="What is held until somebody confirms it.")
-    approve: Approve | None = Field(None, description="Who may let a pull request run.")
-    quotas: Quotas | None = Field(None, description="How much may be used.")
-    retention_s: Retention = Field(
-        None, alias="retention", description="After this time an ended attempt's folder may go; or `never`."
-    )
-
-
 def _command(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not value:
         raise Fault(f"must be a list: a program and its arguments, not {show(value)}", "such as [pass, show, hf]")
@@ -180,6 +140,7 @@ class SecretSource(Form):
 class Lab(Form):
     name: Line = Field("lab", description="Prefix of everything that is created at a provider.")
     watch: Watch = Field(Watch(), description="Which commits are looked at.")
+    forge: Forge | None = Field(None, description="Where pull requests live.")
     providers: Mapping[Annotated[str, *named(_NAME, "lower-case letters, digits and `-`")], Provider] = Field(
         default_factory=lambda: {"local": LocalProvider(type="local")}, description="Places that run jobs, by name."
     )
@@ -189,6 +150,13 @@ class Lab(Form):
     secrets: Mapping[Annotated[str, *named(_VARIABLE, "letters, digits and `_`, no digit first")], SecretSource] = (
         Field(default_factory=dict, description="Where the values of `{{secret.NAME}}` come from.")
     )
+
+    @model_validator(mode="after")
+    def _pulls(self) -> Self:
+        for name in self.forge.references if self.forge else ():
+            if name not in self.secrets:
+                raise Fault(f"names the secret {name}, which `secrets` does not have", "add it there", at=("forge",))
+        return self
 
     @model_validator(mode="after")
     def _tokens(self) -> Self:

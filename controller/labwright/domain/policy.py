@@ -1,0 +1,65 @@
+"""`policy` of lab.yaml: who may let what run, and how much of it."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from labwright.domain.forms import Amount, Flag, Form, Line, Lines, Natural, Positive, Retention
+
+
+class Limits(Form):
+    """A change beyond these is held until somebody confirms it."""
+
+    jobs_per_commit: Natural = Field(200, description="New jobs of one commit.")
+    gpu_hours_per_plan: Amount = Field(500, description="GPU-hours of one plan.")
+    stops_per_commit: Natural = Field(200, description="Jobs that one commit stops.")
+
+
+class TwoPersons(Form):
+    """Above any of these, one approval more is needed. What is left out does not count."""
+
+    gpu_hours: Amount | None = Field(None, description="GPU-hours of one plan.")
+    jobs: Natural | None = Field(None, description="New jobs of one plan.")
+    num_nodes: Natural | None = Field(None, description="Nodes of one job.")
+
+
+class Approve(Form):
+    """Who may let a pull request run."""
+
+    label: Line = Field("lab:run", description="The label that asks for it.")
+    approvals: Positive = Field(1, description="How many people must approve.")
+    by: Lines = Field(
+        (),
+        description="Logins, `@org/team`s and `CODEOWNERS` (of every touched path) that may; left out: whoever may write.",
+    )
+    self_approval: Flag = Field(False, description="Whether an author's own approval counts.")
+    bots: Lines = Field((), description="Logins of bots whose approvals and commands count.")
+    one_more_above: TwoPersons = Field(TwoPersons(), description="What needs one approval more.")
+
+
+class Quota(Form):
+    gpu_hours: Amount | None = Field(None, description="GPU-hours in a period.")
+    minutes: Amount | None = Field(None, description="Minutes of jobs in a period.")
+
+
+class Quotas(Form):
+    """How much may be used in a period."""
+
+    team: Quota | None = Field(None, description="By everybody together.")
+    user: Quota | None = Field(None, description="By each author.")
+    period: Literal["day", "week", "month"] = Field("month", description="When counting begins anew.")
+
+
+class Policy(Form):
+    limits: Limits = Field(Limits(), description="What is held until somebody confirms it.")
+    approve: Approve = Field(Approve(), description="Who may let a pull request run.")
+    push: Literal["protected", "any"] = Field(
+        "protected", description="With a forge: branches whose pushes launch without a further word."
+    )
+    on_close: Literal["queued", "running", "never"] = Field(
+        "queued", description="Jobs of a pull request that stop when it is closed unmerged; `running`: these too."
+    )
+    quotas: Quotas | None = Field(None, description="How much may be used.")
+    retention_s: Retention = Field(
+        None, alias="retention", description="After this time an ended attempt's folder may go; or `never`."
+    )
