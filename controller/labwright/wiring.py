@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from labwright.ports.records import Records
     from labwright.ports.repo import Repo, ResultsBranch
     from labwright.ports.transport import Transport
+    from labwright.web.listen import Listener
 
 RESULTS_BRANCH = "lab-results"
 
@@ -362,8 +363,9 @@ class Site:
         self.lease.release()
 
 
-def open_site(place: Place, options: Options) -> Site:
-    """Raises Refused when another controller holds this lab."""
+def open_site(place: Place, options: Options, *, listen: str | None = None) -> Site:
+    """`listen`: address for a forge's deliveries. Raises Refused when another controller holds this lab, or another program
+    that address."""
     from labwright.adapters.lease import FileLease
     from labwright.adapters.records.from_results import metrics_parquet
     from labwright.adapters.repos.watch import watch, watch_folder
@@ -408,15 +410,41 @@ def open_site(place: Place, options: Options) -> Site:
         closing.append(watcher)
     keeper = Keeper(world, open_artifacts(place), place.state / "incoming")
     controller = Controller(world, Outbox(place.outbox), metrics_parquet, RecordPages(records), keeper)
-    closing += _serve(place, controller)
-    return Site(place, world, controller, lease, closing)
+    site = Site(place, world, controller, lease, closing)
+    try:
+        hooks = _listen(controller, listen) if listen is not None else None
+        closing += [hooks] if hooks else []
+        closing += _serve(place, controller, hooks)
+    except Refused:
+        site.close()
+        raise
+    return site
 
 
-def _serve(place: Place, controller: Controller) -> list[Any]:
+def _listen(controller: Controller, address: str) -> Listener:
+    from labwright.control.secrets import resolve
+    from labwright.domain.errors import Unavailable
+    from labwright.domain.lab_forge import secret_of
+    from labwright.web.listen import address_of, listen
+
+    world = controller.world
+
+    def secrets() -> Sequence[str]:
+        if (lab := world.lab) is None:
+            raise Unavailable("lab.yaml was not read yet")
+        references = lab.forge.hook_secrets if lab.forge else ()
+        return tuple(resolve(map(secret_of, references), lab.secrets).values())
+
+    return listen(address_of(address), lambda kind, number: world.rouse(pushed=True), secrets, world.now)
+
+
+def _serve(place: Place, controller: Controller, hooks: Listener | None) -> list[Any]:
     from labwright.control.status import status
     from labwright.web.socket import serve_socket
 
     world = controller.world
-    return [
-        serve_socket(place.socket, world.records.query, lambda: world.rouse(pushed=True), lambda: status(controller))
-    ]
+
+    def told() -> dict[str, Any]:
+        return status(controller) | ({"hooks": hooks.counts()} if hooks else {})
+
+    return [serve_socket(place.socket, world.records.query, lambda: world.rouse(pushed=True), told)]

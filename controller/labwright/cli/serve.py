@@ -25,6 +25,10 @@ def serve(
     poll: Annotated[
         float, typer.Option(min=0.1, metavar="SECONDS", help="Between looks at a remote repository")
     ] = 15.0,
+    listen: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Take a forge's deliveries (webhooks) at http://HOST:PORT/hooks"),
+    ] = None,
     log_format: Annotated[
         Literal["auto", "human", "json"], typer.Option(help="auto: human on a terminal, JSON lines elsewhere")
     ] = "auto",
@@ -43,7 +47,7 @@ def serve(
     human = is_human(log_format)
     where = find_place(repo)
     restore_if_new(where)
-    site = open_site(where, Options(launch_existing=launch_existing, poll_seconds=poll))
+    site = open_site(where, Options(launch_existing=launch_existing, poll_seconds=poll), listen=listen)
     before = Before.of(site)
     try:
         _handle_signals(site)
