@@ -43,7 +43,7 @@ class Secrets:
         if not self._known:
             self._log.warning(
                 "no hook secret: every delivery is refused",
-                hint="name one in lab.yaml: `forge: {hook_secrets: ['{{secret.HOOK}}']}`",
+                hint="name one that is not empty in lab.yaml: `forge: {hook_secrets: '{{secret.HOOK}}'}`",
             )
 
     async def _no_older_than(self, seconds: float) -> tuple[str, ...]:
