@@ -72,6 +72,9 @@ class GitWorld:
         git(self.remote, "fast-import", "--quiet", "--date-format=now", "--force", stdin=b"".join(parts))
         return git(self.remote, "rev-parse", ref)
 
+    def set_ref(self, ref: str, commit: str) -> None:
+        git(self.remote, "update-ref", ref, commit)
+
     def drop_branch(self, branch: str) -> None:
         git(self.remote, "update-ref", "-d", f"refs/heads/{branch}")
 

@@ -22,6 +22,7 @@ from labwright.ports.provider import Capacity, Features
 from labwright.testing.clock import FakeClock
 from labwright.testing.fake_provider import FakeProvider, Story
 from labwright.testing.memory_artifacts import MemoryArtifacts
+from labwright.testing.memory_forge import MemoryForge
 from labwright.testing.memory_ledger import MemoryLedger
 from labwright.testing.memory_repo import MemoryRepo
 from labwright.testing.memory_results import MemoryResults
@@ -80,6 +81,7 @@ class Bench:
         self.options = Options(launch_existing=True, lost_after=30.0)
         self.logged: list[Mapping[str, Any]] = []
         self.pages: Callable[[Sequence[str]], Mapping[str, bytes]] = lambda experiments: {}
+        self.forge: MemoryForge | None = None
         self.start()
 
     def start(self) -> None:
@@ -91,6 +93,7 @@ class Bench:
             repo=self.repo,
             make_provider=self._make,
             make_results=lambda lab: self.results if lab.results.push else None,
+            make_forge=lambda lab: self.forge,
             logs=self.folder / "logs",
             options=self.options,
             shipped={"local/run.sh.j2": "{{ token }} {{ work }}", "local/environment.sh.j2": "{{ uv }}"},

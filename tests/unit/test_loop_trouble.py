@@ -172,7 +172,7 @@ def test_a_move_that_no_job_may_make_is_that_jobs_trouble_alone(bench: Bench, mo
 
     def mad(job: Any, attempts: Any, seen: Any, now: Any, *rest: Any, **more: Any) -> Any:
         made = real(job, attempts, seen, now, *rest, **more)
-        if job.task == "a":
+        if job.task == "a" and job.state is State.RUNNING:
             return observe.Decision(Move(job, State.HELD, "mad", now))
         return made
 

@@ -125,7 +125,7 @@ class Acts:
         made = run_plan(asked, act.target, ledger.jobs(tasks=list(asked)), branch, commit, act.arguments, again=again)
         for task in dict.fromkeys(launch.trial.task for launch in made.launch):
             ledger.put_contents(asked[task].contents)
-        jobs = [replace(job, author=act.by or job.author) for job in jobs_of(made, info, now)]
+        jobs = [replace(job, author=act.by or job.author) for job in jobs_of(made, info.email or info.author, now)]
         book.insert(jobs)
         launched, reused = [job.id for job in jobs], [reuse.job for reuse in made.reuse]
         words = [f"launched {' '.join(launched)}"] if launched else []

@@ -83,4 +83,5 @@ class Admission:
             for plan in ledger.plans(digest=digest)
             if plan.held and not plan.confirmed
         }
-        return Gates(self.world.suspended, unconfirmed, needed, siblings)
+        unapproved = {job.id: why for job in held if (why := self.world.permits.why_held(job))}
+        return Gates(self.world.suspended, unconfirmed, needed, siblings, unapproved)

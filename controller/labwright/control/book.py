@@ -9,6 +9,7 @@ from typing import Any
 
 from labwright.control.waiting import Waiting
 from labwright.domain.errors import LabError
+from labwright.domain.forge import number_of
 from labwright.domain.ids import JobId
 from labwright.domain.job import Attempt, Job, Move
 from labwright.domain.lifecycle import LIVE, State
@@ -36,6 +37,7 @@ class Book:
         self._ended: dict[JobId, Job] = {}  # final jobs that something still looks at
         self._by_state: dict[State, dict[JobId, None]] = {state: {} for state in LIVE}
         self.unwanted: dict[JobId, None] = {}  # live jobs that somebody wants stopped
+        self.pulled: dict[JobId, None] = {}  # live jobs of pull requests
         self.arrived: list[
             Job
         ] = []  # jobs that became HELD, jobs that became QUEUED, and jobs that ended, since somebody
@@ -62,6 +64,11 @@ class Book:
         for state in states:
             for job_id in list(self._by_state[state]):
                 yield self.live[job_id]
+
+    def of_pulls(self, *states: State, lane: str = "") -> list[Job]:
+        """Live jobs of pull requests, or of one of them."""
+        jobs = [self.live[job_id] for job_id in self.pulled]
+        return [job for job in jobs if (not lane or job.branch == lane) and (not states or job.state in states)]
 
     def count(self, *states: State) -> int:
         return sum(len(self._by_state[state]) for state in states)
@@ -199,6 +206,7 @@ class Book:
         else:
             self.live.pop(job.id, None)
             self.unwanted.pop(job.id, None)
+            self.pulled.pop(job.id, None)
             self._ended[job.id] = job
             self.ended.append(job)
             for at_provider in self.open.values():
@@ -211,6 +219,8 @@ class Book:
         self._by_state[job.state][job.id] = None
         if job.stop_asked:
             self.unwanted[job.id] = None
+        if before is None and number_of(job.branch) is not None:
+            self.pulled[job.id] = None
         if job.state is State.QUEUED:
             self.queued.append(job.id)
         if job.state is State.HELD and (before is None or before.state is not State.HELD):

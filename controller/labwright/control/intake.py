@@ -3,7 +3,7 @@
 import random
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
 
@@ -13,6 +13,7 @@ from labwright.control.world import World, later
 from labwright.decide import rows
 from labwright.decide.discover import Tree, affected
 from labwright.decide.identity import Asked, Evaluation
+from labwright.decide.offer import offer_digest
 from labwright.decide.plan import Known, Tip, plan
 from labwright.decide.trailers import rerun_acts
 from labwright.domain.errors import LabError, Unavailable
@@ -196,12 +197,21 @@ class Intake:
         self, tree: Tree, names: Collection[str], branch: str, *, first_sight: bool, existing: bool = False
     ) -> "Evaluated":
         """`existing`: a baseline is no reason any more to leave a trial alone."""
-        world, ledger = self.world, self.world.book.ledger
+        gone = [name for name in names if name not in tree.tasks]
+        tip = Tip(branch, tree.snapshot.commit, first_sight, empty=not tree.tasks)
+        return self.weigh(tree, names, gone, tip, existing=existing)
+
+    def weigh(
+        self, tree: Tree, names: Collection[str], gone: Collection[str], tip: Tip, *, existing: bool = False
+    ) -> "Evaluated":
+        """`gone`: tasks that this branch or pull request has nothing to ask of any more."""
+        world, ledger, branch = self.world, self.world.book.ledger, tip.branch
         lab = world.lab
         assert lab is not None  # noqa: S101  # planned only once there are settings
         evaluation = Evaluation(tree, lab, reader(world.repo, self.parsed, refuse_by(world.providers)))
         asked = evaluation.ask(sorted(names))
-        gone = [name for name in names if name not in tree.tasks]
+        if tip.touched is not None:
+            tip = replace(tip, offer=offer_digest(asked, tip.touched))
         tasks = [*asked, *gone]
         wants = ledger.wants(None, tasks) if tasks else ()
         known = Known(
@@ -209,14 +219,13 @@ class Intake:
             wants=[w for w in wants if w.branch == branch and not (existing and w.how is Wanted.BASELINE)],
             elsewhere={w.job for w in wants if w.branch != branch and w.job},
         )
-        tip = Tip(branch, tree.snapshot.commit, first_sight, empty=not tree.tasks)
         return Evaluated(plan(asked, gone, known, tip, lab.policy.limits), asked)
 
     def _apply(self, made: Plan, seen: Looked, now: datetime) -> None:
         book, ledger, info = self.world.book, self.world.book.ledger, seen.info
         for task in dict.fromkeys(launch.trial.task for launch in made.launch):
             ledger.put_contents(seen.made.asked[task].contents)
-        book.insert(jobs_of(made, info, now))
+        book.insert(jobs_of(made, info.email or info.author, now))
         if not made.held:
             by_reason: dict[str, list[Job]] = {}
             for stop in made.stop:
@@ -259,8 +268,8 @@ def watched(tips: Mapping[str, str], patterns: Collection[str]) -> list[str]:
     return [branch for branch in sorted(tips) if any(fnmatchcase(branch, pattern) for pattern in patterns)]
 
 
-def jobs_of(made: Plan, info: CommitInfo, now: datetime) -> list[Job]:
-    digest = made.digest  # of all that is launched: computed once, not once a job
+def jobs_of(made: Plan, author: str, now: datetime, digest: str = "") -> list[Job]:
+    digest = digest or made.digest  # of all that is launched: computed once, not once a job
     return [
         Job(
             id=JobId(launch.job),
@@ -274,7 +283,7 @@ def jobs_of(made: Plan, info: CommitInfo, now: datetime) -> list[Job]:
             priority=launch.trial.priority,
             commit=made.commit,
             branch=made.branch,
-            author=info.email or info.author,
+            author=author,
             created=now,
             reason=f"limit: {made.held}" if made.held else "planned",
             needs=launch.needs,

@@ -121,7 +121,8 @@ class Launcher:
 
     def _place(self, name: str, provider: Provider, now: datetime) -> Sequence[tuple[Job, Placement]]:
         capacity, features = self._rooms[name].capacity, provider.features
-        allowed = self._within_parallel(self.queue.best(name, now), now, features.throttles)
+        permitted = (job for job in self.queue.best(name, now) if self.world.permits.may_submit(job, now))
+        allowed = self._within_parallel(permitted, now, features.throttles)
         if capacity is None or features.queues:
             there = len(self.world.book.open.get(name, {}))
             room = features.batch if features.most is None else min(features.batch, max(0, features.most - there))

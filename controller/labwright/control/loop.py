@@ -17,6 +17,7 @@ from labwright.control.observe import Observer
 from labwright.control.orphans import Orphans
 from labwright.control.outbox import Outbox
 from labwright.control.publish import Pages, Publisher
+from labwright.control.pulls.pulls import Pulls
 from labwright.control.retention import Retention
 from labwright.control.world import World, later
 from labwright.domain.errors import LabError
@@ -39,6 +40,7 @@ class Controller:
         contents, logs = Contents(world.book.ledger), Logs(world.logs)
         self.intake = Intake(world)
         self.acts = Acts(world, self.intake)
+        self.pulls = Pulls(world, self.intake)
         self.launcher = Launcher(world, contents)
         self.observer = Observer(world, contents)
         self.orphans = Orphans(world)
@@ -81,8 +83,9 @@ class Controller:
         self.world.calls.settle()
         dues = [self.intake.step(now)]
         self.acts.step(now)
-        if self.acts.acted:
-            self.acts.acted = False
+        dues.append(self.pulls.step(now))
+        if self.acts.acted or self.pulls.moved:
+            self.acts.acted = self.pulls.moved = False
             self.launcher.gates_moved()
         working = (self.launcher, self.observer, self.orphans, self.gatherer, self.collector)
         dues += [part.step(now) for part in (*working, self.publisher, self.keeper, self.retention)]
@@ -91,6 +94,7 @@ class Controller:
     def _recover(self) -> None:
         """The turn was not written: whatever the parts remember of it is read again."""
         self.intake.recover()
+        self.pulls.recover()
         self.launcher.recover()
         self.gatherer.recover()
         self.collector.recover()

@@ -93,8 +93,17 @@ class Settings:
             provider.close()
         if world.lab is None or world.lab.results != lab.results:
             world.results = world.make_results(lab)
+        self._meet_forge(lab)
         world.lab, world.templates = lab, templates
         return True
+
+    def _meet_forge(self, lab: Lab) -> None:
+        world, before = self.world, self.world.lab
+        if before is not None and (before.forge, before.secrets) == (lab.forge, lab.secrets):
+            return
+        old, world.forge = world.forge, world.make_forge(lab) if lab.forge else None
+        if old is not None:
+            old.close()
 
 
 def _good(what: str, wrong: dict[str, str], read: Callable[[], T]) -> T | None:

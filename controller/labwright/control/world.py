@@ -1,5 +1,6 @@
 """What the parts of the loop share: the ports, the book, the lab's settings, and the alarms that are on."""
 
+import secrets
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,11 +13,13 @@ import structlog
 from labwright.control.book import Book
 from labwright.control.calls import Calls
 from labwright.control.masks import Masks
+from labwright.control.permits import Permits
 from labwright.control.trouble import Troubles
 from labwright.domain.lab import Lab
 from labwright.domain.secrets import references, secret_names
 from labwright.domain.task import Task
 from labwright.ports.clock import Clock
+from labwright.ports.forge import Forge
 from labwright.ports.provider import Provider
 from labwright.ports.records import Batch, Records
 from labwright.ports.repo import Repo, ResultsBranch
@@ -25,6 +28,7 @@ MakeProvider = Callable[[str, Lab, Mapping[str, str]], Provider | None]
 """(name, lab.yaml, the lab repository's own templates) → the provider; None for a type that this version does
 not have."""
 MakeResults = Callable[[Lab], ResultsBranch | None]
+MakeForge = Callable[[Lab], Forge | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +75,16 @@ class World:
     nudged: threading.Event = field(default_factory=threading.Event)  # some job may have ended: observe now
     asked: threading.Event = field(default_factory=threading.Event)  # somebody put an act into the ledger
     pushed: threading.Event = field(default_factory=threading.Event)  # the repository may have changed: fetch now
+    hooked: threading.Event = field(default_factory=threading.Event)  # something happened at the forge: ask it now
     lab: Lab | None = None  # None until a lab.yaml (or its absence) was read once
     shipped: Mapping[str, str] = field(default_factory=dict)  # templates that come with this version: texts by name
     templates: Mapping[str, str] = field(default_factory=dict)  # the lab repository's own in place of those
     providers: dict[str, Provider] = field(default_factory=dict)
     results: ResultsBranch | None = None
+    make_forge: MakeForge = lambda lab: None
+    new_key: Callable[[], str] = lambda: secrets.token_hex(32)
+    forge: Forge | None = None
+    permits: Permits = field(default_factory=Permits)
     notes: list[Batch] = field(default_factory=list)  # rows of plans, commits and acts, on their way to the records
     log: Any = field(default_factory=lambda: structlog.get_logger("labwright"))
 
@@ -88,8 +97,10 @@ class World:
     def now(self) -> datetime:
         return self.clock.now()
 
-    def rouse(self, *, pushed: bool = False, ended: bool = False) -> None:
+    def rouse(self, *, pushed: bool = False, ended: bool = False, hooked: bool = False) -> None:
         """From any thread: look at the world again, at once."""
+        if hooked:
+            self.hooked.set()
         if pushed:
             self.pushed.set()
             self.asked.set()

@@ -1,7 +1,7 @@
 """Which HELD jobs may be queued, and why the others may not."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from labwright.domain.ids import JobId
 from labwright.domain.job import Held, Job
@@ -16,6 +16,7 @@ class Gates:
     unconfirmed: Mapping[str, str]  # plan digest → why it is held
     needed: Mapping[JobId, Job]  # every job that a held one waits for
     siblings: Mapping[tuple[str, str], Sequence[Job]]  # (task, work) of those → all generations
+    unapproved: Mapping[JobId, str] = field(default_factory=dict)  # jobs of pull requests → what is missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,8 @@ def admit(held: Iterable[Job], gates: Gates) -> list[Verdict]:
 def _verdict(job: Job, gates: Gates, known: dict[tuple[JobId, ...], str]) -> Verdict:
     if job.needs not in known:
         known[job.needs] = _needs(job, gates)
-    for reason in (_limit(job, gates.unconfirmed), _suspended(job, gates.suspended), known[job.needs]):
+    approval = f"{Held.APPROVAL}: {why}" if (why := gates.unapproved.get(job.id)) else ""
+    for reason in (approval, _limit(job, gates.unconfirmed), _suspended(job, gates.suspended), known[job.needs]):
         if reason:
             return Verdict(job, False, reason)
     return Verdict(job, True, "admitted")

@@ -30,6 +30,9 @@ class Tip:
     commit: str
     first_sight: bool  # a baseline: record what is there, launch nothing
     empty: bool = False  # the tree has no task at all any more
+    target: str = ""  # of a pull request: the branch that it is aimed at, which `on.branches` is about
+    touched: Collection[str] | None = None  # of a pull request: others are launched only if these need them
+    offer: str = ""  # of a pull request: the digest that people approve and confirm
 
 
 def plan(asked: Mapping[str, Asked], gone: Collection[str], known: Known, tip: Tip, limits: Limits) -> Plan:
@@ -87,7 +90,7 @@ def next_generation(trial: Trial, same: Sequence[Job]) -> int:
 
 def over_limit(plan: Plan, limits: Limits, tip: Tip) -> str:
     """Why the whole of a change waits for a human, or an empty text."""
-    confirm = f"confirm with `lab confirm {plan.digest[:12]}`"
+    confirm = f"confirm with `lab confirm {(tip.offer or plan.digest)[:12]}`"
     stops = sum(stop.costs for stop in plan.stop)
     if len(plan.launch) > limits.jobs_per_commit:
         return f"{len(plan.launch)} jobs, more than limits.jobs_per_commit = {limits.jobs_per_commit}; {confirm}"
@@ -146,7 +149,7 @@ class _Draft:
             self.refuse.append(Refusal(asked.task, asked.trials[0].provider, lacking))
         for place, trial in enumerate(asked.trials):
             before_it = known.get((trial.work, trial.generation))
-            if self._on_branch(asked.spec):
+            if self._is_meant(asked):
                 self._trial(_Parked(asked, trial, place), lacking, before_it)
             else:
                 self._elsewhere(_Parked(asked, trial, place), lacking, before_it)
@@ -155,9 +158,12 @@ class _Draft:
                 if want.job:
                     wants.setdefault(key, want)
 
-    def _on_branch(self, spec: Task | None) -> bool:
-        patterns = spec.on.branches if spec else None
-        return patterns is None or any(fnmatchcase(self.tip.branch, pattern) for pattern in patterns)
+    def _is_meant(self, asked: Asked) -> bool:
+        if self.tip.touched is not None and asked.task not in self.tip.touched:
+            return False
+        patterns = asked.spec.on.branches if asked.spec else None
+        branch = self.tip.target or self.tip.branch
+        return patterns is None or any(fnmatchcase(branch, pattern) for pattern in patterns)
 
     def _lacking(self, asked: Asked) -> str:
         """Why a task cannot run here: its own provider's words, or a needed task that is refused itself."""

@@ -101,6 +101,8 @@ class Talk:
     labellings: tuple[Labelling, ...] = ()
     comments: tuple[Comment, ...] = ()
     committers: frozenset[str] = frozenset()  # logins of who wrote its commits, as far as the forge knows them
+    reset: datetime | None = None  # when it was last reopened, aimed at another base or taken out of draft: what people
+    # approved and asked for before does not count
 
 
 @dataclass(frozen=True, slots=True)

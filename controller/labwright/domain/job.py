@@ -151,6 +151,8 @@ class ActKind(StrEnum):
     CONFIRM = "confirm"
     SUSPEND = "suspend"
     RESUME = "resume"
+    APPROVE = "approve"  # a pull request's plan; written when it is carried out
+    ASK = "ask"  # a question in a pull request, and what it was answered
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,10 @@ class Outcome(StrEnum):
 S = State
 TABLE: dict[State, frozenset[State]] = {
     S.HELD: frozenset({S.QUEUED, S.STOPPED}),
-    S.QUEUED: frozenset({S.LAUNCHING, S.RUNNING, S.COMPLETE, S.FAILED, S.QUEUED, S.STOPPING, S.STOPPED, S.LOST}),
+    # HELD again: an approval went away before anything was submitted (docs/adr/0012-pull-requests.md)
+    S.QUEUED: frozenset(
+        {S.HELD, S.LAUNCHING, S.RUNNING, S.COMPLETE, S.FAILED, S.QUEUED, S.STOPPING, S.STOPPED, S.LOST}
+    ),
     S.LAUNCHING: frozenset({S.RUNNING, S.COMPLETE, S.FAILED, S.QUEUED, S.STOPPING, S.STOPPED, S.LOST}),
     S.RUNNING: frozenset({S.COMPLETE, S.FAILED, S.QUEUED, S.STOPPING, S.STOPPED, S.LOST}),
     S.STOPPING: frozenset({S.COMPLETE, S.STOPPED, S.LOST}),

@@ -27,6 +27,8 @@ class Approve(Form):
     """Who may let a pull request run."""
 
     label: Line = Field("lab:run", description="The label that asks for it.")
+    stop_label: Line = Field("lab:stop", description="The label that stops its jobs.")
+    rerun_label: Line = Field("lab:rerun", description="The label that runs its failed jobs again.")
     approvals: Positive = Field(1, description="How many people must approve.")
     by: Lines = Field(
         (),

@@ -27,6 +27,16 @@ class Repo(Protocol):
 
     def commits(self, shas: Sequence[str]) -> Mapping[str, CommitInfo]: ...
 
+    def bring(self, ref: str, commit: str) -> None:
+        """Make a commit readable that no branch leads to: a pull request's head, which its `ref` leads to.
+
+        Raises Refused for any other sort of ref, Unavailable where the ref is not at that commit (any more)."""
+        ...
+
+    def merge_base(self, one: str, other: str) -> str | None:
+        """The newest commit that both come from; None of unrelated histories."""
+        ...
+
     def between(self, old: str | None, new: str, *, most: int = 1000) -> Sequence[CommitInfo]:
         """Commits reachable from `new` and not from `old`, oldest first."""
         ...

@@ -1,6 +1,7 @@
 """A lab repository in memory: a fake of ports/repo.py Repo with the few verbs that tests need to change it."""
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,7 @@ class MemoryRepo:
     trees: dict[str, Mapping[str, Entry]] = field(default_factory=dict)
     blobs: dict[str, bytes] = field(default_factory=dict)
     infos: dict[str, CommitInfo] = field(default_factory=dict)
+    refs: dict[str, str] = field(default_factory=dict)  # heads of pull requests
     _seen: Mapping[str, str] = field(default_factory=dict)
 
     def commit(
@@ -55,6 +57,11 @@ class MemoryRepo:
         oid = hashlib.sha1(b"blob %d\0%s" % (len(data), data)).hexdigest()  # noqa: S324
         self.blobs[oid] = data
         return oid
+
+    def set_ref(self, ref: str, commit: str) -> None:
+        if branch := ref.removeprefix("refs/heads/") if ref.startswith("refs/heads/") else "":
+            self.branches[branch] = commit
+        self.refs[ref] = commit
 
     def drop_branch(self, branch: str) -> None:
         del self.branches[branch]
@@ -96,6 +103,16 @@ class MemoryRepo:
 
     def commits(self, shas: Sequence[str]) -> Mapping[str, CommitInfo]:
         return {sha: self.infos[sha] for sha in shas}
+
+    def bring(self, ref: str, commit: str) -> None:
+        if not re.fullmatch(r"refs/(pull|merge-requests)/[1-9][0-9]*/head", ref):
+            raise Refused(f"{ref} is no pull request's head")
+        if commit not in self.trees or (self.refs.get(ref) != commit and commit not in self._seen.values()):
+            raise Unavailable(f"{ref} is not at {commit}")
+
+    def merge_base(self, one: str, other: str) -> str | None:
+        line = {info.sha for info in self._line(one)}
+        return next((info.sha for info in self._line(other) if info.sha in line), None)
 
     def between(self, old: str | None, new: str, *, most: int = 1000) -> Sequence[CommitInfo]:
         known = {info.sha for info in self._line(old)} if old else set()

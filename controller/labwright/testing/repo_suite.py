@@ -24,6 +24,10 @@ class RepoWorld(Protocol):
         trailers: Sequence[tuple[str, str]] = (),
     ) -> str: ...
     def drop_branch(self, branch: str) -> None: ...
+    def set_ref(self, ref: str, commit: str) -> None:
+        """As a forge does for the head of a pull request."""
+        ...
+
     def take_down(self) -> None:
         """From now on the remote cannot be reached."""
         ...
@@ -167,3 +171,34 @@ class RepoSuite:
         world.commit({"a": b"1"})
         world.repo.fetch()
         assert world.repo.default_branch() == "main"
+
+    def test_a_pull_requests_head_is_brought_by_its_ref(self, world: RepoWorld) -> None:
+        base = world.commit({"a": b"1"})
+        world.commit({"a": b"1"}, branch="topic")
+        head = world.commit({"a": b"2"}, branch="topic")
+        world.set_ref("refs/pull/7/head", head)
+        world.drop_branch("topic")
+        assert world.repo.fetch() == {"main": base}
+        world.repo.bring("refs/pull/7/head", head)
+        assert read_at(world.repo, world.repo.snapshot(head), "a") == [b"2"]
+        world.repo.bring("refs/pull/7/head", head)
+
+    def test_a_head_that_moved_on_is_unavailable_and_another_ref_refused(self, world: RepoWorld) -> None:
+        tip = world.commit({"a": b"1"})
+        world.set_ref("refs/merge-requests/7/head", tip)
+        world.repo.fetch()
+        with pytest.raises(Unavailable):
+            world.repo.bring("refs/merge-requests/7/head", "1" * len(tip))
+        for ref in ("refs/heads/main", "--upload-pack=x", "refs/pull/7/head:refs/heads/main"):
+            with pytest.raises(Refused):
+                world.repo.bring(ref, "1" * len(tip))
+
+    def test_the_merge_base_is_where_two_lines_part(self, world: RepoWorld) -> None:
+        one = world.commit({"a": b"1"})
+        two = world.commit({"a": b"2"})
+        world.set_ref("refs/heads/topic", two)
+        side = world.commit({"b": b"1"}, branch="topic")
+        main = world.commit({"a": b"3"})
+        world.repo.fetch()
+        assert world.repo.merge_base(side, main) == two
+        assert world.repo.merge_base(main, one) == one

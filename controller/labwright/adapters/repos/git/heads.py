@@ -10,9 +10,9 @@ from labwright.adapters.repos.git.source import Source
 
 HEADS = "refs/lab/heads/"
 _SEEN = "refs/lab/seen"  # that there were branches once: outlives a fetch that answered with none
-_FETCH = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-show-forced-updates")
+FETCH = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-show-forced-updates")
 _ANY_COMMIT = "--upload-pack=git -c uploadpack.allowAnySHA1InWant=true upload-pack"
-_TIMEOUT = 1800.0
+TIMEOUT = 1800.0
 
 
 class Heads:
@@ -33,16 +33,16 @@ class Heads:
         target = ("--", self._remote.url, *refspecs)
         done = attempt(
             self._mirror,
-            *_FETCH,
+            *FETCH,
             *how,
             *((_ANY_COMMIT,) if also else ()),
             *target,
             *also,
             remote=self._remote,
-            timeout=_TIMEOUT,
+            timeout=TIMEOUT,
         )
         if done.returncode and also:  # one of them is gone from there already: the branches alone
-            done = attempt(self._mirror, *_FETCH, *how, *target, remote=self._remote, timeout=_TIMEOUT)
+            done = attempt(self._mirror, *FETCH, *how, *target, remote=self._remote, timeout=TIMEOUT)
         after = self.read()
         self._last = after
         if before and not after:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from labwright.adapters.repos.git import commits, snapshot
+from labwright.adapters.repos.git import commits, pulls, snapshot
 from labwright.adapters.repos.git.heads import Heads, make_mirror, remote_head
 from labwright.adapters.repos.git.objects import Objects
 from labwright.adapters.repos.git.remotes import Remote, parse_remote
@@ -144,6 +144,15 @@ class GitRepo:
     def between(self, old: str | None, new: str, *, most: int = 1000) -> Sequence[CommitInfo]:
         """Of more than `most`, the newest ones."""
         return commits.between(self.mirror, old, new, most, self._reading(new, old or new).extra)
+
+    def bring(self, ref: str, commit: str) -> None:
+        view = self._reading(commit)
+        if not pulls.is_there(self.mirror, commit, view.extra):
+            with self._copying:
+                pulls.bring(self.mirror, self.remote, ref, commit)
+
+    def merge_base(self, one: str, other: str) -> str | None:
+        return pulls.merge_base(self.mirror, one, other, self._reading(one, other).extra)
 
     def _reading(self, *shas: str) -> _View:
         for sha in shas:

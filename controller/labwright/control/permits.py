@@ -1,0 +1,42 @@
+"""Which jobs of pull requests may be submitted. Everything that nobody said yes to is closed."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from labwright.domain.forge import number_of
+from labwright.domain.ids import JobId
+from labwright.domain.job import Job
+
+FRESH = timedelta(seconds=2)  # so old may the forge's word be when a job is submitted
+
+
+@dataclass
+class Permits:
+    """The loop's thread alone reads and writes it."""
+
+    lanes: dict[str, str] = field(
+        default_factory=dict
+    )  # → why its jobs may not run; empty: they may, as far as is known
+    trusted: frozenset[JobId] = frozenset()  # jobs of pull requests that a watched branch wants as well: merged ones
+    verified: dict[str, datetime] = field(
+        default_factory=dict
+    )  # lane → when the forge was asked last, and all was well
+    wanted: set[str] = field(default_factory=set)  # lanes that are to be asked about
+
+    def why_held(self, job: Job) -> str:
+        """Empty: admitted, as far as approval goes."""
+        if number_of(job.branch) is None or job.id in self.trusted:
+            return ""
+        return self.lanes.get(job.branch, "the forge was not asked yet")
+
+    def may_submit(self, job: Job, now: datetime) -> bool:
+        """Where the forge's word is too old, it is asked for."""
+        if number_of(job.branch) is None or job.id in self.trusted:
+            return True
+        if self.why_held(job):
+            return False
+        said = self.verified.get(job.branch)
+        if said is not None and timedelta(0) <= now - said <= FRESH:
+            return True
+        self.wanted.add(job.branch)
+        return False

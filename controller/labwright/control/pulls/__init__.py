@@ -1,0 +1,1 @@
+"""The lane of pull requests: watched, planned, approved, let run, and told of on the forge."""

@@ -1,0 +1,218 @@
+"""The one comment and the one status of each pull request: what they should say is computed, what they say is read, and only a
+difference is written, at a rate that nobody's inbox minds."""
+
+import hashlib
+import hmac
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from labwright.control.pulls.lane import Lane
+from labwright.control.pulls.orders import Answer
+from labwright.control.pulls.page import Draft, page_of
+from labwright.control.world import World, later
+from labwright.decide.pull_page import render, status_words
+from labwright.domain.errors import LabError, OutcomeUnknown, Refused, Unavailable
+from labwright.domain.forge import Comment, Status
+from labwright.domain.job import Job
+from labwright.domain.lifecycle import LIVE
+
+CONTEXT = "labwright"
+Thought = tuple[object, ...]
+_KEY = "forge:key"  # cursor: what the marker of our comments is signed with
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What was written last."""
+
+    body: str
+    comment: str  # its id
+    status: Status
+
+
+class Speaker:
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._said: dict[int, Said] = {}
+        self._thought: dict[int, Thought] = {}  # what the last draft was made of
+        self._next: dict[int, datetime] = {}
+        self._void: dict[int, str] = {}
+
+    def remember_void(self, number: int, why: str) -> None:
+        self._void[number] = why
+
+    def step(self, lanes: Sequence[Lane], answers: Mapping[int, Sequence[Answer]], now: datetime) -> datetime | None:
+        """When the next comment that waits is due."""
+        dues = []
+        for lane in lanes:
+            due = self._step(lane, answers.get(lane.number, []), now)
+            if due is not None:
+                dues.append(due)
+        return min(dues, default=None)
+
+    def forget(self, number: int) -> None:
+        for kept in (self._said, self._thought, self._next, self._void):
+            kept.pop(number, None)
+
+    def _step(self, lane: Lane, answers: Sequence[Answer], now: datetime) -> datetime | None:
+        forge, number, key = self.world.forge, lane.number, f"say {lane.name}"
+        if forge is None or self.world.calls.busy(key) or not self._worth_it(lane):
+            return None
+        if lane.judgement.approved:
+            self._void.pop(number, None)
+        jobs = self._jobs(lane)
+        thought = self._thought_of(lane, jobs, answers)
+        if thought == self._thought.get(number):
+            return None
+        if (at := self._next.get(number)) is not None and now < at and not self._is_urgent(number, thought):
+            return at
+        self._thought[number] = thought
+        draft = self._draft(lane, jobs, answers)
+        self.world.calls.start(
+            key, partial(self._write, draft), partial(self._written, number), partial(self._failed, number)
+        )
+        return None
+
+    def _worth_it(self, lane: Lane) -> bool:
+        """Those that touch no task are left in peace, unless we spoke before."""
+        plan = lane.made.plan
+        return (
+            bool(lane.touched or plan.invalid or plan.stop) or lane.number in self._said or self._ours(lane) is not None
+        )
+
+    def _is_urgent(self, number: int, thought: Thought) -> bool:
+        """A new head, a new judgement, an answer: people wait for that. Progress is not."""
+        before = self._thought.get(number)
+        return before is not None and before[:3] != thought[:3]
+
+    def _thought_of(self, lane: Lane, jobs: Sequence[Job], answers: Sequence[Answer]) -> Thought:
+        plan, pull = lane.made.plan, lane.seen.talk.pull
+        states = tuple(sorted((job.id, job.state, job.reason) for job in jobs)) if len(jobs) < 200 else _counted(jobs)
+        over = bool(jobs) and all(job.state not in LIVE for job in jobs)
+        shape = (
+            lane.head,
+            lane.offer.digest,
+            pull.open,
+            pull.draft,
+            plan.held,
+            len(plan.launch),
+            self._suspended(),
+            over,
+        )
+        return (shape, lane.judgement.gates, tuple(answers), states)
+
+    def _jobs(self, lane: Lane) -> Sequence[Job]:
+        """What answers its trials, and reruns of that: the newest of each."""
+        book = self.world.book
+        found = dict(book.jobs([reuse.job for reuse in lane.made.plan.reuse]))
+        trials = {(job.task, job.work): job for job in found.values()}
+        for job in book.of_pulls(lane=lane.name):
+            key = (job.task, job.work)
+            if key in trials and job.generation > trials[key].generation:
+                trials[key] = job
+        return sorted(trials.values(), key=lambda job: (job.task, job.trial, job.id))
+
+    def _draft(self, lane: Lane, jobs: Sequence[Job], answers: Sequence[Answer]) -> Draft:
+        lab, forge = self.world.lab, self.world.forge
+        assert lab is not None and forge is not None  # noqa: S101  # there are lanes only with both
+        return Draft(
+            lane=lane,
+            lab=lab.name,
+            label=lab.policy.approve.label,
+            jobs=jobs,
+            answers=answers,
+            void=self._void.get(lane.number, ""),
+            suspended=self._suspended(),
+            features=forge.features,
+            results_branch=lab.results.branch,
+            signature=self._signature(lane),
+        )
+
+    def _suspended(self) -> str:
+        return "; ".join(f"{'everything' if name == '*' else name} {why}" for name, why in self.world.suspended.items())
+
+    def _signature(self, lane: Lane) -> str:
+        """Nobody else can write a comment that is taken for ours, whatever name it is under."""
+        return hmac.new(self._key(), lane.name.encode(), hashlib.sha256).hexdigest()[:32]
+
+    def _key(self) -> bytes:
+        ledger = self.world.book.ledger
+        known = ledger.cursor(_KEY)
+        if known is None:
+            known = self.world.new_key()
+            ledger.set_cursor(_KEY, known)
+        return bytes.fromhex(known)
+
+    def _ours(self, lane: Lane) -> Comment | None:
+        me, sign = lane.seen.people.me.lower(), self._signature(lane)
+        ours = [
+            c
+            for c in lane.seen.talk.comments
+            if c.by.login.lower() == me and f"labwright:{lane.name}:{sign} -->" in c.body
+        ]
+        return ours[0] if ours else None
+
+    # off the loop's thread
+
+    def _write(self, draft: Draft) -> Said:
+        forge, lane = self.world.forge, draft.lane
+        assert forge is not None  # noqa: S101
+        page = page_of(draft, self.world.records)
+        body = render(page, draft.features.comment_chars)
+        light, words = status_words(page)
+        said = self._said.get(lane.number)
+        comment = self._comment(draft, body, said)
+        status = Status(CONTEXT, light, words, comment and lane.seen.talk.pull.url, summary=body)
+        if said is None or said.status != status or lane.head not in said.body:
+            forge.set_status(lane.head, status)
+        return Said(body, comment, status)
+
+    def _comment(self, draft: Draft, body: str, said: Said | None) -> str:
+        """Its id. A comment of ours that somebody removed is written anew; one whose writing went unanswered is looked for."""
+        forge, lane = self.world.forge, draft.lane
+        assert forge is not None  # noqa: S101
+        if said is not None and said.body == body:
+            return said.comment
+        ours = self._ours(lane)
+        known = said.comment if said else ours.id if ours else ""
+        if ours is not None and ours.id == known and ours.body.strip() == body.strip():
+            return known
+        if not known:
+            fresh = [c for c in forge.talk(lane.number).comments if marker_of(draft) in c.body and c.by == forge.me()]
+            known = fresh[0].id if fresh else ""
+        try:
+            return forge.comment(lane.number, body, known)
+        except Refused:
+            if not known:
+                raise
+            return forge.comment(lane.number, body)
+
+    # back on it
+
+    def _written(self, number: int, said: Said) -> None:
+        lab = self.world.lab
+        self._said[number] = said
+        self.world.alarms.clear(f"comment on pull request {number}")
+        self._next[number] = later(self.world.now(), lab.forge.update_s if lab and lab.forge else 20.0)
+
+    def _failed(self, number: int, error: Exception) -> None:
+        if not isinstance(error, LabError):
+            self.world.log.error("defect", doing=f"comment on pull request {number}", error=repr(error), exc_info=error)
+        if isinstance(error, OutcomeUnknown):
+            self._said.pop(number, None)
+        wait = error.retry_in if isinstance(error, Unavailable) else 30.0
+        self._thought.pop(number, None)
+        self._next[number] = later(self.world.now(), wait)
+        words = str(error) if isinstance(error, LabError) else repr(error)
+        self.world.alarms.raise_(f"comment on pull request {number}", f"not written: {words}")
+
+
+def marker_of(draft: Draft) -> str:
+    return f"<!-- labwright:{draft.lane.name}:{draft.signature} -->"
+
+
+def _counted(jobs: Sequence[Job]) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted(Counter(str(job.state) for job in jobs).items()))

@@ -1,0 +1,155 @@
+"""What goes on at the forge: asked often for the list, and in full only where something changed."""
+
+import random
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from labwright.control.world import World, later
+from labwright.decide.approve import People, who_matters
+from labwright.domain.errors import LabError, Unavailable
+from labwright.domain.forge import Pull, Talk
+from labwright.domain.lab import Lab
+from labwright.ports.forge import Forge
+from labwright.ports.repo import Repo
+
+AT_ONCE = 20  # pull requests that are read in one call
+REFRESH_S = 300.0  # a role or a team may change without any trace at the pull request
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One pull request as the forge had it at one moment."""
+
+    talk: Talk
+    people: People
+    at: datetime
+
+
+class Watch:
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.seen: dict[int, Seen] = {}
+        self.news: set[int] = set()  # seen anew since somebody looked
+        self.listed = False  # at least once since the start
+        self.failing = 0
+        self._unread: dict[int, None] = {}
+        self._teams: dict[
+            int, frozenset[str]
+        ] = {}  # owners of touched paths: teams to know besides those of the policy
+        self._next = self._refresh = world.now()
+        self._forge: Forge | None = None
+
+    def step(self, now: datetime) -> datetime | None:
+        forge, calls = self.world.forge, self.world.calls
+        if forge is not self._forge:
+            self._start_over(forge, now)
+        if forge is None:
+            return None
+        hooked = self.world.hooked.is_set()
+        if (hooked or now >= self._next) and not calls.busy("forge list"):
+            self.world.hooked.clear()
+            self._next = later(now, self._every() * random.uniform(0.8, 1.2))  # noqa: S311  # jitter, not a secret
+            calls.start("forge list", forge.pulls, partial(self._listed, now), self._unreachable)
+        if self._unread and not calls.busy("forge read"):
+            numbers = list(self._unread)[:AT_ONCE]
+            read = partial(self._read_all, forge, numbers)
+            calls.start("forge read", read, self._read, self._unreachable)
+        return self._next
+
+    def read_soon(self, number: int) -> None:
+        self._unread[number] = None
+
+    def know_teams(self, number: int, teams: Collection[str]) -> None:
+        if not self._teams.get(number, frozenset()) >= set(teams):
+            self._teams[number] = frozenset(teams)
+            self.read_soon(number)
+
+    def reading(self, number: int) -> partial["Seen"]:
+        """What a call does to see a pull request as it is at that moment."""
+        forge, lab = self.world.forge, self.world.lab
+        assert forge is not None and lab is not None  # noqa: S101  # there are pull requests only with a forge
+        teams = self._teams.get(number, frozenset())
+        return partial(look, forge, self.world.repo, lab, number, teams, self.world.now)
+
+    def take_in(self, seen: Seen) -> None:
+        number = seen.talk.pull.number
+        known = self.seen.get(number)
+        if known is None or known.at <= seen.at:
+            self.seen[number] = seen
+            self.news.add(number)
+
+    def forget(self, number: int) -> None:
+        for known in (self.seen, self._unread, self._teams):
+            known.pop(number, None)
+
+    def _start_over(self, forge: Forge | None, now: datetime) -> None:
+        self._forge, self.listed, self._next = forge, False, now
+        self.seen.clear()
+        self._unread.clear()
+
+    def _every(self) -> float:
+        lab = self.world.lab
+        return lab.forge.poll_s if lab is not None and lab.forge is not None else 60.0
+
+    def _listed(self, now: datetime, pulls: Collection[Pull]) -> None:
+        self.failing, self.listed = 0, True
+        self.world.alarms.clear("forge")
+        watching = self.world.lab is not None and self.world.lab.watch.pull_requests
+        there = {pull.number: pull for pull in pulls} if watching else {}
+        refresh = now >= self._refresh
+        if refresh:
+            self._refresh = later(now, REFRESH_S)
+        for number, pull in there.items():
+            known = self.seen.get(number)
+            if known is None or known.talk.pull != pull or refresh:
+                self.read_soon(number)
+        for number, known in self.seen.items():
+            if number not in there and known.talk.pull.open:
+                self.read_soon(number)
+
+    def _read_all(self, forge: Forge, numbers: Collection[int]) -> Mapping[int, "Seen | Exception"]:
+        found: dict[int, Seen | Exception] = {}
+        for number in numbers:
+            try:
+                found[number] = self.reading(number)()
+            except Unavailable:
+                raise
+            except Exception as error:  # noqa: BLE001  # one that cannot be read must not hide the others
+                found[number] = error
+        return found
+
+    def _read(self, found: Mapping[int, "Seen | Exception"]) -> None:
+        for number, seen in found.items():
+            self._unread.pop(number, None)
+            if isinstance(seen, Seen):
+                self.world.alarms.clear(f"pull request {number}")
+                self.take_in(seen)
+                continue
+            if not isinstance(seen, LabError):
+                self.world.log.error("defect", doing=f"reading pull request {number}", error=repr(seen), exc_info=seen)
+            self.world.alarms.raise_(f"pull request {number}", f"cannot be read: {seen}; its jobs wait")
+            self.seen.pop(number, None)  # what is not known is not approved
+            self.news.add(number)
+
+    def _unreachable(self, error: Exception) -> None:
+        if not isinstance(error, LabError):
+            self.world.log.error("forge failed", error=repr(error), exc_info=error)
+        self.failing += 1
+        wait = error.retry_in if isinstance(error, Unavailable) else 60.0
+        self._next = later(self.world.now(), min(wait * 2 ** min(self.failing - 1, 5), 300.0))
+        words = str(error) if isinstance(error, LabError) else repr(error)
+        self.world.alarms.raise_("forge", f"{words}; jobs of pull requests wait")
+
+
+def look(forge: Forge, repo: Repo, lab: Lab, number: int, teams: Collection[str], now: Callable[[], datetime]) -> Seen:
+    """Off the loop's thread. The moment is the one before the first question: what comes later is seen again."""
+    at = now()
+    talk = forge.talk(number)
+    logins, named = who_matters(talk, lab.policy.approve, teams)
+    members = {team: frozenset(login.lower() for login in forge.members(team)) for team in sorted(named)}
+    roles = {login.lower(): role for login, role in forge.roles(sorted(logins)).items()}
+    if talk.pull.open:
+        repo.bring(talk.pull.ref, talk.pull.head)
+    return Seen(talk, People(forge.me().login, roles, members), at)
