@@ -90,12 +90,14 @@ class GitHubForge:
         for _ in range(_READINGS):
             whole = self._api.get(path)
             pull = read(parse.pull, whole)
+            events = self._list(f"{self._repo}/issues/{number}/events")
             talk = Talk(
                 pull,
                 reviews=read(parse.reviews, self._list(f"{path}/reviews")),
-                labellings=read(parse.labellings, self._list(f"{self._repo}/issues/{number}/events")),
+                labellings=read(parse.labellings, events),
                 comments=read(parse.comments, self._list(f"{self._repo}/issues/{number}/comments")),
                 committers=read(parse.committers, self._commits(path, whole)),
+                reset=read(parse.reset, events),
             )
             if read(parse.pull, self._api.get(path)) == pull:  # what belongs together was read together
                 return talk

@@ -20,6 +20,7 @@ _OPINIONS = {
     "CHANGES_REQUESTED": Opinion.CHANGES,
     "DISMISSED": Opinion.DISMISSED,
 }
+_RESETS = {"reopened", "ready_for_review", "base_ref_changed", "automatic_base_change_succeeded"}
 _ROLES = {
     "admin": Role.ADMIN,
     "maintain": Role.WRITE,
@@ -96,6 +97,11 @@ def labellings(events: Iterable[Mapping[str, Any]]) -> tuple[Labelling, ...]:
         if it["event"] in ("labeled", "unlabeled")
     ]
     return tuple(sorted(found, key=_order))
+
+
+def reset(events: Iterable[Mapping[str, Any]]) -> datetime | None:
+    """When it became another matter than what people looked at before, of all events of a pull request."""
+    return max((when(it["created_at"]) for it in events if it["event"] in _RESETS), default=None)
 
 
 def comments(items: Iterable[Mapping[str, Any]]) -> tuple[Comment, ...]:
