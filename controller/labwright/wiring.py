@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from labwright.domain.slurm import Account, SlurmProvider
     from labwright.ports.artifacts import ArtifactStore
     from labwright.ports.clock import Clock
+    from labwright.ports.forge import Forge
     from labwright.ports.ledger import Lease, Ledger
     from labwright.ports.provider import Provider, Submission
     from labwright.ports.records import Records
@@ -172,6 +173,49 @@ def make_results(place: Place, lab: Lab) -> ResultsBranch | None:
     if not lab.results.push:
         return None
     return GitResultsBranch(place.mirror, place.repo, lab.results.branch, signing_key=lab.results.signing_key)
+
+
+def make_forge(place: Place, lab: Lab) -> Forge | None:
+    """None where lab.yaml names none. Nothing is sent before the first call. Raises Refused for settings that lead nowhere."""
+    settings = lab.forge
+    if settings is None:
+        return None
+    url, repo = settings.address, settings.repo or ""
+    if settings.type == "github":
+        return _github(lab, url, repo)
+    token = _secret(lab, settings.token or "")
+    if settings.type in ("forgejo", "gitea"):
+        from labwright.adapters.forges.forgejo import ForgejoForge
+
+        return ForgejoForge(url, repo, token)
+    if settings.type == "gitlab":
+        from labwright.adapters.forges.gitlab import GitLabForge
+
+        return GitLabForge(url, repo, token)
+    raise Refused(
+        f"forge.type: {settings.type} is not available in this version of Labwright",
+        hint="name a forge: forgejo, gitea, github or gitlab",
+    )
+
+
+def _github(lab: Lab, url: str, repo: str) -> Forge:
+    from labwright.adapters.forges.github.forge import GitHubForge
+    from labwright.adapters.forges.github.tokens import AppTokens
+
+    assert lab.forge is not None  # noqa: S101  # asked by make_forge
+    app = lab.forge.app
+    if app is None:
+        return GitHubForge(url, repo, _secret(lab, lab.forge.token or ""))
+    return GitHubForge(url, repo, AppTokens(url, repo, app.id, app.installation, _secret(lab, app.key), open_clock()))
+
+
+def _secret(lab: Lab, reference: str) -> Callable[[], str]:
+    """Asked anew for each call: a token that was replaced counts at once."""
+    from labwright.control.secrets import resolve
+    from labwright.domain.lab_forge import secret_of
+
+    name = secret_of(reference)
+    return lambda: resolve([name], lab.secrets)[name]
 
 
 def shipped_templates() -> Mapping[str, str]:
@@ -356,6 +400,8 @@ class Site:
         self.controller.close()
         for provider in self.world.providers.values():
             provider.close()
+        if self.world.forge is not None:
+            self.world.forge.close()
         for thing in self.closing:
             thing.close()
         self.world.records.close()
@@ -402,6 +448,7 @@ def open_site(place: Place, options: Options, *, listen: str | None = None) -> S
         repo=repo,
         make_provider=provide,
         make_results=lambda lab: make_results(place, lab),
+        make_forge=lambda lab: make_forge(place, lab),
         logs=place.logs,
         options=options,
         shipped=shipped_templates(),
@@ -435,7 +482,10 @@ def _listen(controller: Controller, address: str) -> Listener:
         references = lab.forge.hook_secrets if lab.forge else ()
         return tuple(resolve(map(secret_of, references), lab.secrets).values())
 
-    return listen(address_of(address), lambda kind, number: world.rouse(pushed=True), secrets, world.now)
+    def wake(kind: str, number: int | None) -> None:
+        world.rouse(pushed=kind != "pull", hooked=True)
+
+    return listen(address_of(address), wake, secrets, world.now)
 
 
 def _serve(place: Place, controller: Controller, hooks: Listener | None) -> list[Any]:
