@@ -70,6 +70,7 @@ def test_a_delivery_signed_as_lab_yaml_says_wakes_the_controller(place: Place) -
         assert deliver(site, "known to both") == 202
         assert site.world.pushed.wait(20)
         assert site.world.wake.wait(20)
+        assert site.world.hooked.is_set()
         told = status(site.place.socket)["hooks"]
         assert told["accepted"] == told["wakes"] == 2
         assert set(told["refused"]) == {"no secret", "wrong signature"}
