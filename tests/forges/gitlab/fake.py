@@ -108,6 +108,13 @@ def project_approvals(call: Call) -> Json:
             "merge_requests_disable_committers_approval": False, "require_password_to_approve": False}  # fmt: skip
 
 
+@route("GET", "projects/:id/approval_rules")
+def approval_rules(call: Call) -> list[Json]:
+    if not call.world.premium:
+        raise Refuse(404, "404 Not Found", "error")
+    return call.world.rules
+
+
 @route("GET", "projects/:id/merge_requests")
 def merge_requests(call: Call) -> list[Json]:
     state = call.query.get("state", "all")
@@ -245,9 +252,7 @@ def set_status(call: Call, sha: str) -> Json:
     for key in ("description", "target_url"):
         if len(call.body.get(key) or "") > 255:
             raise Refuse(400, {key: ["is too long (maximum is 255 characters)"]})
-    if not any(
-        sha in (row["sha"], *(v["head_commit_sha"] for v in world.versions[iid])) for iid, row in world.requests.items()
-    ):
+    if not world.has(sha):
         raise Refuse(404, "404 Commit Not Found")
     current = [
         s for s in world.statuses if (s["sha"], s["name"]) == (sha, name) and s["status"] in ("pending", "running")

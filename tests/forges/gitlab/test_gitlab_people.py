@@ -153,3 +153,21 @@ def test_a_push_long_ago_is_found_on_a_later_page(forge: GitLabForge, world: Wor
     for number in range(250):
         world.pushed("dev", f"{number:040x}", "dave")
     assert forge.pusher("main", A) == "alice"
+
+
+def test_reviews_that_a_merge_takes_are_told(forge: GitLabForge, world: World) -> None:
+    for name in ("main", "dev"):
+        world.protect(name, (0, "No one"))
+    world.rule(1)
+    world.rule(2, "main")
+    assert forge.protection("main") == Protection(True, "nobody may push, 2 reviews")
+    assert forge.protection("dev") == Protection(True, "nobody may push, 1 review")
+    world.premium = False
+    assert forge.protection("main") == Protection(True, "nobody may push")
+
+
+@pytest.mark.parametrize("name", ["@", "@/", "@ml/..", "@../ml", "@ml//x", "@ml?x", "@ml/leads\n"])
+def test_what_is_no_groups_name_is_not_asked_for(forge: GitLabForge, fake: FakeGitLab, name: str) -> None:
+    with pytest.raises(Refused, match="is no group"):
+        forge.members(name)
+    assert fake.asked == []

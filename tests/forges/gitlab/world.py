@@ -50,6 +50,7 @@ class World:
     commits: dict[int, list[Json]] = field(default_factory=dict)
     events: list[Json] = field(default_factory=list)  # newest last
     protected: list[Json] = field(default_factory=list)
+    rules: list[Json] = field(default_factory=list)  # of approvals
     statuses: list[Json] = field(default_factory=list)
     labels: list[Json] = field(default_factory=list)
     hooks: dict[int, Json] = field(default_factory=dict)
@@ -216,6 +217,17 @@ class World:
             "id": next(self._ids), "project_id": PROJECT, "action_name": "pushed to", "target_id": None, "target_type": None,
             "author_id": number, "target_title": None, "created_at": self.time(), "author": self.basic(number),
             "author_username": self.users[number]["username"], "push_data": {**push, "commit_title": "Work"},
+        })  # fmt: skip
+
+    def has(self, commit: str) -> bool:
+        heads = {version["head_commit_sha"] for rows in self.versions.values() for version in rows}
+        return commit in heads | {event["push_data"]["commit_to"] for event in self.events}
+
+    def rule(self, reviews: int, *branches: str) -> None:
+        self.rules.append({
+            "id": next(self._ids), "name": "reviews", "rule_type": "regular", "approvals_required": reviews, "users": [],
+            "groups": [], "eligible_approvers": [], "contains_hidden_groups": False,
+            "protected_branches": [rule for rule in self.protected if rule["name"] in branches],
         })  # fmt: skip
 
     def protect(self, name: str, *levels: tuple[int, str], **more: Any) -> None:

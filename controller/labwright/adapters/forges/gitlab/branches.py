@@ -16,11 +16,20 @@ _PUSHES = 500  # of the newest that are looked through
 def protection(api: Api, project: str, branch: str) -> Protection:
     with readable(f"the protection of {branch}"):
         try:
-            return parse.protection(list(api.pages(f"{project}/protected_branches", per_page=100)), branch)
+            rules = list(api.pages(f"{project}/protected_branches", per_page=100))
+            return parse.protection(rules, branch, _reviews(api, project, branch) if rules else 0)
         except NotThere:
             raise
         except Refused as error:  # these rules are for maintainers to read
             return _seen_from_below(api, project, branch, error)
+
+
+def _reviews(api: Api, project: str, branch: str) -> int:
+    """How many a merge takes: rules that only Premium has, and that are there for the words alone."""
+    try:
+        return parse.reviews_needed(api.pages(f"{project}/approval_rules", per_page=100), branch)
+    except Refused:
+        return 0
 
 
 def _seen_from_below(api: Api, project: str, branch: str, error: Refused) -> Protection:

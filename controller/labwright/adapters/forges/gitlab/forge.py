@@ -111,14 +111,16 @@ class GitLabForge:
             if not isinstance(made, dict) or "id" not in made:
                 raise OutcomeUnknown(f"GitLab does not tell the id of the comment at merge request {number}")
             return str(made["id"])
-        self._ours(f"{notes}/{quote(replaces, safe='')}", replaces)
-        self._api.send("PUT", f"{notes}/{quote(replaces, safe='')}", said)
+        self._ours(notes, replaces)
+        self._api.send("PUT", f"{notes}/{replaces}", said)
         return replaces
 
-    def _ours(self, path: str, comment: str) -> None:
+    def _ours(self, notes: str, comment: str) -> None:
+        if not (comment.isascii() and comment.isdigit()):
+            raise Refused(f"comment {comment} is gone: GitLab's have numbers")
         try:
             with readable(f"comment {comment}"):
-                note = self._api.get(path)
+                note = self._api.get(f"{notes}/{comment}")
                 ours = note["author"]["id"] == self._api.get("/user")["id"] and not note["system"]
         except NotThere as error:
             raise Refused(f"comment {comment} is gone") from error

@@ -141,7 +141,13 @@ def matching(rules: Iterable[Json], branch: str) -> list[Json]:
     return [r for r in rules if re.fullmatch(".*".join(map(re.escape, r["name"].split("*"))), branch, re.DOTALL)]
 
 
-def protection(rules: Iterable[Json], branch: str) -> Protection:
+def reviews_needed(rules: Iterable[Json], branch: str) -> int:
+    """Of approval rules, those that hold for the branch: without a branch of its own a rule holds for all."""
+    mine = [r for r in rules if not r.get("protected_branches") or matching(r["protected_branches"], branch)]
+    return max((int(rule["approvals_required"] or 0) for rule in mine), default=0)
+
+
+def protection(rules: Iterable[Json], branch: str, reviews: int = 0) -> Protection:
     """Several rules that match let in whoever any of them lets in (GitLab: the most permissive wins)."""
     found = matching(rules, branch)
     levels = [level for rule in found for level in rule["push_access_levels"]]
@@ -150,7 +156,8 @@ def protection(rules: Iterable[Json], branch: str) -> Protection:
     if any(_everybody(level) for level in levels):
         return Protection(False, "every developer may push")
     who = sorted({str(level["access_level_description"]) for level in levels if level["access_level"] != 0})
-    return Protection(True, f"pushes by {', '.join(who)}" if who else "nobody may push")
+    words = f"pushes by {', '.join(who)}" if who else "nobody may push"
+    return Protection(True, words + (f", {reviews} review{'s' if reviews > 1 else ''}" if reviews else ""))
 
 
 def _everybody(level: Json) -> bool:

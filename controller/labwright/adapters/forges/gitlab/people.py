@@ -1,5 +1,6 @@
 """Who somebody is at GitLab, and what they may do in the project, as it is now."""
 
+import re
 from collections.abc import Collection, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -10,6 +11,8 @@ from labwright.adapters.forges.gitlab import parse
 from labwright.adapters.forges.gitlab.parse import Json, readable
 from labwright.domain.errors import Refused, Unavailable
 from labwright.domain.forge import Person, Role
+
+_GROUP = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)*")
 
 
 class People:
@@ -60,7 +63,9 @@ class People:
         return found[0] if len(found) == 1 else None
 
     def members(self, team: str) -> frozenset[str]:
-        name = team.removeprefix("@").strip("/")
+        name = team.removeprefix("@")
+        if not _GROUP.fullmatch(name):
+            raise Refused(f"{team!r} is no group of GitLab's", hint="write it as `@group` or `@group/sub`")
         try:
             with readable(f"the members of {team}"):
                 answer = self._api.ask(path := f"/groups/{quote(name, safe='')}/members/all", per_page=100)
