@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from labwright.domain.errors import LabError, Refused, Unavailable
-from labwright.domain.finding import OK, WARN, Finding
+from labwright.domain.errors import LabError, Refused
+from labwright.domain.finding import OK, WARN, Finding, told
 from labwright.domain.forge import (
     Comment,
     Features,
@@ -102,11 +102,29 @@ class MemoryForge:
         comments = [replace(c, body=body, edited=True) if c.id == comment else c for c in talk.comments]
         self.talks[number] = replace(talk, comments=tuple(comments))
 
+    def erase(self, number: int, comment: str) -> None:
+        self._change(number)
+        talk = self.talks[number]
+        self.talks[number] = replace(talk, comments=tuple(c for c in talk.comments if c.id != comment))
+
+    def rename(self, number: int, title: str) -> None:
+        self._change(number, title=title)
+
+    def aim(self, number: int, base: str) -> None:
+        self._change(number, base=base)
+        self._reset(number)
+
+    def ready(self, number: int) -> None:
+        """No draft any more."""
+        self._change(number, draft=False)
+        self._reset(number)
+
     def shut(self, number: int, *, merged: bool = False) -> None:
         self._change(number, open=False, merged=merged)
 
     def reopen(self, number: int) -> None:
         self._change(number, open=True)
+        self._reset(number)
 
     # the port
 
@@ -121,9 +139,7 @@ class MemoryForge:
 
     def talk(self, number: int) -> Talk:
         self._ask("talk")
-        if number not in self.talks:
-            raise Refused(f"there is no pull request {number}")
-        return self.talks[number]
+        return self._talk(number)
 
     def roles(self, logins: Collection[str]) -> Mapping[str, Role]:
         self._ask("roles")
@@ -150,7 +166,7 @@ class MemoryForge:
         with self._lock:
             if not replaces:
                 return self.write(number, body, US)
-            ours = {c.id for c in self.talk(number).comments if c.by == US}
+            ours = {c.id for c in self._talk(number).comments if c.by == US}
             if replaces not in ours:
                 raise Refused(f"comment {replaces} is gone, or not ours")
             self.edit(number, replaces, body)
@@ -164,7 +180,7 @@ class MemoryForge:
 
     def unlabel(self, number: int, label: str) -> None:
         self._ask("unlabel")
-        if label in self.talks[number].pull.labels:
+        if label in self._talk(number).pull.labels:
             self.put_label(number, label, US, on=False)
 
     def add_labels(self, labels: Mapping[str, str]) -> Sequence[str]:
@@ -180,7 +196,10 @@ class MemoryForge:
         return not there
 
     def examine(self, labels: Collection[str], hook: str, branches: Collection[str]) -> Sequence[Finding]:
-        self._ask("examine")
+        try:
+            self._ask("examine")
+        except LabError as error:
+            return [told("forge", error)]
         missing = sorted(set(labels) - self.labels.keys())
         return [
             Finding("forge", OK, "in memory"),
@@ -195,11 +214,17 @@ class MemoryForge:
         if self.away is not None:
             raise self.away
 
+    def _talk(self, number: int) -> Talk:
+        if number not in self.talks:
+            raise Refused(f"there is no pull request {number}")
+        return self.talks[number]
+
+    def _reset(self, number: int) -> None:
+        self.talks[number] = replace(self.talks[number], reset=self._now())
+
     def _change(self, number: int, **changes: object) -> None:
         with self._lock:
-            if number not in self.talks:
-                raise Unavailable(f"there is no pull request {number}")
-            talk = self.talks[number]
+            talk = self._talk(number)
             self.talks[number] = replace(talk, pull=replace(talk.pull, updated=self._tick(), **changes))  # type: ignore[arg-type]
 
     def _id(self) -> str:
