@@ -80,9 +80,9 @@ def one_user(call: Call, number: str) -> Json:
     return call.world.users[int(number)]
 
 
-@route("GET", "version")
-def version(call: Call) -> Json:
-    return {"version": "19.2.1-ee", "revision": "abcdef0"}
+@route("GET", "metadata")
+def metadata(call: Call) -> Json:
+    return {"version": "19.2.1-ee", "revision": "abcdef0", "enterprise": True}
 
 
 @route("GET", "personal_access_tokens/self")

@@ -87,8 +87,13 @@ class World:
 
     def membership(self, number: int, role: str | int, *, expires_at: str | None = None, **more: Any) -> Json:
         level = LEVELS[role] if isinstance(role, str) else role
-        basic = {**self.basic(number), "created_at": "2020-01-01T00:00:00.000Z"}
-        return {**basic, "access_level": level, "expires_at": expires_at, "membership_state": "active", **more}
+        return {
+            **self.basic(number),
+            "access_level": level,
+            "expires_at": expires_at,
+            "membership_state": "active",
+            **more,
+        }
 
     def id_of(self, name: str) -> int | None:
         return next((n for n, user in self.users.items() if user["username"].lower() == name.lower()), None)

@@ -66,7 +66,7 @@ class Examiner:
 
     def _version(self) -> str:
         try:
-            return f", GitLab {self._api.get('/version')['version']}"
+            return f", GitLab {self._api.get('/metadata')['version']}"
         except LabError:
             return ""  # some tokens may not ask: nothing hangs on it
 
