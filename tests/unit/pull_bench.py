@@ -6,6 +6,7 @@ from typing import Any
 
 from labwright.domain.forge import Opinion, Protection, Role
 from labwright.domain.job import Job
+from labwright.ports.provider import Capacity
 from labwright.testing.clock import FakeClock
 from labwright.testing.memory_forge import MemoryForge
 from tests.unit.loop_bench import STORY, Bench
@@ -71,6 +72,11 @@ class PullBench(Bench):
     def settle(self, turns: int = 8) -> None:
         self.hook()
         self.turn(turns, seconds=0.1)
+
+    def capacity_is(self, cpus: float) -> None:
+        """From now on the provider has room for so much."""
+        self.capacity = self.provider._capacity = Capacity(cpus=cpus, memory_gb=64)
+        self.controller.launcher._rooms.clear()
 
     @property
     def pulled(self) -> list[Job]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
 
+from labwright.control.pulls.pushes import Pushes
 from labwright.control.reading import Parsed, reader, refuse_by
 from labwright.control.settings import Settings
 from labwright.control.world import World, later
@@ -36,6 +37,7 @@ class Looked:
     info: CommitInfo
     commits: Sequence[CommitInfo]  # new since it was planned last
     first_sight: bool
+    author: str  # of what it launches: who pushed, where a forge tells, else what the commit says
 
 
 class Intake:
@@ -47,6 +49,7 @@ class Intake:
         self.default = ""
         self.fetched = False  # at least once since the start
         self.failing = 0
+        self.pushes = Pushes(world)
         self._trees: dict[str, Tree] = {}  # by branch, of the commit planned last
         self._read: dict[str, Tree] = {}  # by commit, of tips that are being looked at
         self._existing: set[str] = set()  # branches whose baseline was launched, as options.launch_existing asks
@@ -71,7 +74,8 @@ class Intake:
             world.pushed.clear()
             world.calls.start("fetch", world.repo.fetch, self._fetched, self._unreachable)
             fetching = True
-        if self.dirty and now >= self._later:
+        news, self.pushes.news = self.pushes.news, False
+        if self.dirty and (news or now >= self._later):
             self._plan_all(now)
         dues = [] if fetching else [self._next]  # a fetch's end wakes the loop
         return min([*dues, self._later] if self.dirty else dues, default=None)
@@ -85,6 +89,7 @@ class Intake:
         if tips != self.tips or not self.fetched:
             self.dirty, self._later = True, self.world.now()
         self.tips, self.fetched, self.failing = tips, True, 0
+        self.pushes.keep(tips)
         self.world.alarms.clear("repository")
         self._again(self.world.options.poll_seconds)
 
@@ -110,7 +115,11 @@ class Intake:
         for branch in watched(self.tips, world.lab.watch.branches):
             ready = None
             with self._by_itself(f"branch {branch}", now):
-                ready = self._look(branch)
+                try:
+                    ready = self._look(branch)
+                except _NotYet:
+                    again = self.pushes.due(now)
+                    self.dirty, self.stuck, self._later = True, again is not None, again or later(now, PATIENCE)
             if ready is not None:
                 self._carry_out(ready, now)
 
@@ -156,6 +165,9 @@ class Intake:
         existing = world.options.launch_existing and branch not in self._existing
         if planned == commit and branch not in self._replan and not existing:
             return None
+        push = self.pushes.of(branch, commit)
+        if push is None:
+            raise _NotYet
         tree = self.tree(branch)
         names = self._affected(branch, planned, tree)
         if branch in self._replan:  # the settings changed, so refusals may have too
@@ -163,10 +175,11 @@ class Intake:
         if existing:
             names |= {w.task for w in ledger.wants(branch) if w.how is Wanted.BASELINE}
         first_sight = planned is None and not existing
-        made = self.evaluate(tree, names, branch, first_sight=first_sight, existing=existing)
+        made = self.evaluate(tree, names, branch, first_sight=first_sight, existing=existing, doubt=push.held)
         commits = world.repo.between(planned, commit) if planned else ()
         info = world.repo.commits([commit])[commit]
-        return Looked(made, tree, info, commits, first_sight=planned is None)
+        author = push.by or info.email or info.author
+        return Looked(made, tree, info, commits, first_sight=planned is None, author=author)
 
     def _carry_out(self, seen: "Looked", now: datetime) -> None:
         """Bring the ledger to what the tip asks for."""
@@ -194,11 +207,18 @@ class Intake:
         return affected(before, tree, self.parsed.links(tree))
 
     def evaluate(
-        self, tree: Tree, names: Collection[str], branch: str, *, first_sight: bool, existing: bool = False
+        self,
+        tree: Tree,
+        names: Collection[str],
+        branch: str,
+        *,
+        first_sight: bool,
+        existing: bool = False,
+        doubt: str = "",
     ) -> "Evaluated":
         """`existing`: a baseline is no reason any more to leave a trial alone."""
         gone = [name for name in names if name not in tree.tasks]
-        tip = Tip(branch, tree.snapshot.commit, first_sight, empty=not tree.tasks)
+        tip = Tip(branch, tree.snapshot.commit, first_sight, empty=not tree.tasks, doubt=doubt)
         return self.weigh(tree, names, gone, tip, existing=existing)
 
     def weigh(
@@ -225,7 +245,7 @@ class Intake:
         book, ledger, info = self.world.book, self.world.book.ledger, seen.info
         for task in dict.fromkeys(launch.trial.task for launch in made.launch):
             ledger.put_contents(seen.made.asked[task].contents)
-        book.insert(jobs_of(made, info.email or info.author, now))
+        book.insert(jobs_of(made, seen.author, now))
         if not made.held:
             by_reason: dict[str, list[Job]] = {}
             for stop in made.stop:
@@ -256,6 +276,10 @@ class Intake:
             )
         else:
             log.info("planned", **{name: n for name, n in counts.items() if n})
+
+
+class _NotYet(Exception):
+    """The forge has not said who pushed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ class Tip:
     target: str = ""  # of a pull request: the branch that it is aimed at, which `on.branches` is about
     touched: Collection[str] | None = None  # of a pull request: others are launched only if these need them
     offer: str = ""  # of a pull request: the digest that people approve and confirm
+    doubt: str = ""  # why a human must confirm whatever it launches
 
 
 def plan(asked: Mapping[str, Asked], gone: Collection[str], known: Known, tip: Tip, limits: Limits) -> Plan:
@@ -92,6 +93,8 @@ def over_limit(plan: Plan, limits: Limits, tip: Tip) -> str:
     """Why the whole of a change waits for a human, or an empty text."""
     confirm = f"confirm with `lab confirm {(tip.offer or plan.digest)[:12]}`"
     stops = sum(stop.costs for stop in plan.stop)
+    if tip.doubt and (plan.launch or stops):
+        return f"{tip.doubt}; {confirm}"
     if len(plan.launch) > limits.jobs_per_commit:
         return f"{len(plan.launch)} jobs, more than limits.jobs_per_commit = {limits.jobs_per_commit}; {confirm}"
     if plan.gpu_hours > limits.gpu_hours_per_plan:

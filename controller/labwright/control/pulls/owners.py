@@ -3,10 +3,14 @@
 from collections.abc import Collection, Mapping
 
 from labwright.decide.approve import CODEOWNERS
+from labwright.decide.codeowners import PLACES, Dialect, parse
 from labwright.domain.lab import Lab
 from labwright.domain.snapshot import Snapshot
 from labwright.ports.repo import Repo
 
+_DIALECTS: Mapping[str, Dialect] = {
+    "github": "github", "gitlab": "gitlab", "forgejo": "forgejo", "gitea": "forgejo", "git": "github",
+}  # fmt: skip
 LARGEST = 3 << 20  # GitHub's own limit
 
 
@@ -14,9 +18,7 @@ def owners_of(repo: Repo, base: Snapshot, paths: Collection[str], lab: Lab) -> M
     """Path → logins and `@org/team`s in lower case; a path that no rule names is anybody's, and not in here."""
     if lab.forge is None or CODEOWNERS not in lab.policy.approve.by:
         return {}
-    from labwright.decide.codeowners import PLACES, parse
-
-    dialect = {"github": "github", "gitlab": "gitlab"}.get(lab.forge.type, "forgejo")
+    dialect = _DIALECTS[lab.forge.type]
     place = next((path for path in PLACES[dialect] if path in base.entries), None)
     if place is None:
         return {}

@@ -1,7 +1,7 @@
 """What goes on at the forge: asked often for the list, and in full only where something changed."""
 
 import random
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -12,7 +12,6 @@ from labwright.domain.errors import LabError, Unavailable
 from labwright.domain.forge import Pull, Talk
 from labwright.domain.lab import Lab
 from labwright.ports.forge import Forge
-from labwright.ports.repo import Repo
 
 AT_ONCE = 20  # pull requests that are read in one call
 REFRESH_S = 300.0  # a role or a team may change without any trace at the pull request
@@ -40,6 +39,7 @@ class Watch:
         ] = {}  # owners of touched paths: teams to know besides those of the policy
         self._next = self._refresh = world.now()
         self._forge: Forge | None = None
+        self._me: tuple[Forge | None, str] = (None, "")  # whose token it is
 
     def step(self, now: datetime) -> datetime | None:
         forge, calls = self.world.forge, self.world.calls
@@ -71,7 +71,21 @@ class Watch:
         forge, lab = self.world.forge, self.world.lab
         assert forge is not None and lab is not None  # noqa: S101  # there are pull requests only with a forge
         teams = self._teams.get(number, frozenset())
-        return partial(look, forge, self.world.repo, lab, number, teams, self.world.now)
+        return partial(self._look, forge, lab, number, teams)
+
+    def _look(self, forge: Forge, lab: Lab, number: int, teams: Collection[str]) -> Seen:
+        """Off the loop's thread. The moment is the one before the first question: what comes later is seen again."""
+        at = self.world.now()
+        talk = forge.talk(number)
+        me = self._me[1] if self._me[0] is forge else forge.me().login
+        self._me = (forge, me)
+        logins, named = who_matters(talk, lab.policy.approve, teams)
+        members = {team: frozenset(login.lower() for login in forge.members(team)) for team in sorted(named)}
+        asked = sorted(logins - {me.lower()})
+        roles = {login.lower(): role for login, role in forge.roles(asked).items()} if asked else {}
+        if talk.pull.open:
+            self.world.repo.bring(talk.pull.ref, talk.pull.head)
+        return Seen(talk, People(me, roles, members), at)
 
     def take_in(self, seen: Seen) -> None:
         number = seen.talk.pull.number
@@ -141,15 +155,3 @@ class Watch:
         self._next = later(self.world.now(), min(wait * 2 ** min(self.failing - 1, 5), 300.0))
         words = str(error) if isinstance(error, LabError) else repr(error)
         self.world.alarms.raise_("forge", f"{words}; jobs of pull requests wait")
-
-
-def look(forge: Forge, repo: Repo, lab: Lab, number: int, teams: Collection[str], now: Callable[[], datetime]) -> Seen:
-    """Off the loop's thread. The moment is the one before the first question: what comes later is seen again."""
-    at = now()
-    talk = forge.talk(number)
-    logins, named = who_matters(talk, lab.policy.approve, teams)
-    members = {team: frozenset(login.lower() for login in forge.members(team)) for team in sorted(named)}
-    roles = {login.lower(): role for login, role in forge.roles(sorted(logins)).items()}
-    if talk.pull.open:
-        repo.bring(talk.pull.ref, talk.pull.head)
-    return Seen(talk, People(forge.me().login, roles, members), at)
