@@ -1,4 +1,4 @@
-"""The listener over real sockets: what it takes, what it refuses and in which words, and that it stays up."""
+"""The listener over real sockets (R30, R31): what it takes, what it refuses and in which words, and that it stays up."""
 
 import hmac
 import http.client

@@ -1,4 +1,4 @@
-"""Whatever the network does to deliveries: a valid one leads to a wake after it, an invalid one to none, and nothing breaks."""
+"""R30, R31. Whatever the network does to deliveries: a valid one leads to a wake after it, an invalid one to none, and nothing breaks."""
 
 import asyncio
 import hmac

@@ -31,6 +31,7 @@ _ADDRESS = re.compile(r"(?:(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\[\]:\s/@]*):)?(?P<p
 _CLOSE = b"connection: close\r\ncontent-length: 0\r\n\r\n"
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 10\r\n" + _CLOSE
 _LATE = b"HTTP/1.1 408 Request Timeout\r\n" + _CLOSE
+_BACKLOG = 128  # connections that the kernel keeps for us, and the most that are accepted in one go
 _STOP_S = 5.0  # that the thread may take to end
 
 
@@ -201,7 +202,7 @@ def _config(hooks: Hooks, tally: Tally, limits: Limits, log: Any) -> uvicorn.Con
         proxy_headers=False,
         server_header=False,
         headers=[("connection", "close")],
-        backlog=limits.connections,
+        backlog=_BACKLOG,
         timeout_graceful_shutdown=1,
         h11_max_incomplete_event_size=limits.head,
     )
@@ -230,7 +231,7 @@ def _take(address: Address) -> socket.socket:
     try:
         family, *_, where = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
         both = address.host == "::" and socket.has_dualstack_ipv6()
-        taken = socket.create_server(where, family=family, backlog=32, dualstack_ipv6=both)
+        taken = socket.create_server(where, family=family, backlog=_BACKLOG, dualstack_ipv6=both)
     except OSError as error:
         raise Refused(
             f"cannot listen at {address}: {_words(error)}", hint="`--listen HOST:PORT` names another"
