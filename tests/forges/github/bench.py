@@ -39,8 +39,8 @@ class WorldClock:
         return self.world.now
 
 
-def a_github() -> FakeGitHub:
-    fake = FakeGitHub()
+def a_github(owner: str = "ml") -> FakeGitHub:
+    fake = FakeGitHub(World(owner))
     world = fake.world
     world.app = {
         "id": APP,

@@ -158,6 +158,11 @@ class World:
         self._end()
         return it
 
+    def erase(self, comment: int) -> None:
+        it = next(it for pull in self.pulls.values() for it in pull["comments"] if it["id"] == comment)
+        self._touch(it["number"])["comments"].remove(it)
+        self._end()
+
     def push(self, branch: str, commit: str, by: str | None, kind: str = "push") -> None:
         at = self._begin()
         if by:

@@ -14,7 +14,7 @@ T = TypeVar("T")
 VERSION = "2022-11-28"
 _REPO = re.compile(r"[\w.-]+/[\w.-]+")
 _TOKEN = re.compile(r"[!-~]+")
-_PAGES = 100  # of a list that is asked for by page number
+_PAGES = 100  # of one list
 
 
 def api_of(url: str) -> str:
@@ -69,6 +69,22 @@ class Client(Api):
             "Accept": "application/vnd.github+json",
             "X-GitHub-Api-Version": VERSION,
         }
+
+    def fresh(self, path: str) -> Answer:
+        """With headers of now: what is kept has those of its time."""
+        return self._read(path, {})
+
+    def pages(self, path: str, **query: Any) -> Iterator[Any]:
+        """Raises Unavailable where something else than a list comes: it is no empty one, and nobody has taken anything back."""
+        answer = self.ask(path, **query)
+        for _ in range(_PAGES):
+            if not isinstance(answer.body, list):
+                raise Unavailable(f"{self.what}: {path} is answered with something else than a list", retry_in=60)
+            yield from answer.body
+            if not (following := answer.next_page):
+                return
+            answer = self.ask(self._own(following))
+        raise Unavailable(f"{self.what}: the list at {path} does not end", retry_in=300)
 
     def numbered(self, path: str, **query: Any) -> Iterator[Answer]:
         """Answers of a list, page after page by number, of 100 items each."""

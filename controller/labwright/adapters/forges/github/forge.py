@@ -142,8 +142,13 @@ class GitHubForge:
         if by_rules.on:
             return by_rules
         path = f"{self._repo}/branches/{part(branch)}"
-        if read(lambda it: it["protected"], self._api.get(path)) is False:
-            return by_rules
+        try:
+            if read(lambda it: it["protected"], self._api.get(path)) is False:
+                return by_rules
+        except NotThere as error:
+            if "branch not found" in error.message.lower():
+                return by_rules
+            raise
         try:
             older = read(parse.branch_protection, self._api.get(f"{path}/protection"))
         except NotThere as error:

@@ -121,7 +121,7 @@ def comments(items: Iterable[Mapping[str, Any]]) -> tuple[Comment, ...]:
 
 def committers(commits: Iterable[Mapping[str, Any]]) -> frozenset[str]:
     """Who wrote or committed them, as far as GitHub knows whose e-mail addresses they are."""
-    people = (person(it.get(who)) for it in commits for who in ("author", "committer"))
+    people = (person(it[who]) for it in commits for who in ("author", "committer"))
     return frozenset(one.login for one in people if one.login)
 
 
