@@ -31,7 +31,7 @@ _ADDRESS = re.compile(r"(?:(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\[\]:\s/@]*):)?(?P<p
 _CLOSE = b"connection: close\r\ncontent-length: 0\r\n\r\n"
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 10\r\n" + _CLOSE
 _LATE = b"HTTP/1.1 408 Request Timeout\r\n" + _CLOSE
-_BACKLOG = 128  # connections that the kernel keeps for us, and the most that are accepted in one go
+_BACKLOG = 64  # connections that the kernel keeps for us, and the most that are accepted in one go
 _STOP_S = 5.0  # that the thread may take to end
 
 
