@@ -5,7 +5,7 @@ import os
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit
@@ -61,8 +61,8 @@ class Api:
         full = self._full(path, query)
         known = self._kept.get(full)
         answer = self._read(full, {"If-None-Match": known[0]} if known else {})
-        if answer.status == 304 and known:
-            return known[1]
+        if answer.status == 304 and known:  # unchanged, but told now: its `date` is newer
+            return replace(known[1], headers={**known[1].headers, **answer.headers})
         if etag := answer.headers.get("etag"):
             if len(self._kept) >= _KEPT:
                 self._kept.clear()
