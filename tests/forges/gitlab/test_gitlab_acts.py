@@ -7,7 +7,7 @@ import pytest
 from labwright.adapters.forges.gitlab import GitLabForge
 from labwright.domain.errors import Refused
 from labwright.domain.forge import Light, Status
-from tests.forges.gitlab.fake import FakeGitLab
+from tests.forges.gitlab.fake import FakeGitLab, Refuse
 from tests.forges.gitlab.world import World
 
 A = "a" * 40
@@ -185,3 +185,10 @@ def test_a_developers_token_cannot_add_a_hook(forge: GitLabForge, world: World, 
     world.member("project_42_bot_8c1f", "developer")
     with pytest.raises(Refused, match="403"):
         forge.add_hook(HOOK, "s3cret")
+
+
+def test_a_hook_into_gitlabs_own_network_is_refused_with_what_to_do(forge: GitLabForge, fake: FakeGitLab) -> None:
+    fake.break_with = lambda call: Refuse(422, "Invalid url given") if call.startswith("POST") else None
+    with pytest.raises(Refused) as caught:
+        forge.add_hook(HOOK, "s3cret")
+    assert "Outbound requests" in caught.value.hint

@@ -49,6 +49,14 @@ def test_a_membership_that_ended_or_a_user_who_is_blocked_may_do_nothing(forge: 
     }  # fmt: skip
 
 
+def test_a_membership_ends_while_gitlab_answers_that_nothing_changed(forge: GitLabForge, world: World) -> None:
+    """Its row is the same text every day: only the answer's date tells."""
+    world.member("erin", "developer", expires_at="2026-03-02")
+    assert forge.roles(["erin"]) == {"erin": Role.WRITE}
+    world.tick(24 * 3600)
+    assert forge.roles(["erin"]) == {"erin": Role.NONE}
+
+
 def test_a_role_that_was_taken_away_is_gone_at_once(forge: GitLabForge, world: World) -> None:
     assert forge.roles(["bob"]) == {"bob": Role.ADMIN}
     world.member("bob", "guest")

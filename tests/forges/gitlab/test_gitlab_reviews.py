@@ -151,3 +151,12 @@ def test_what_makes_approvals_void_is_told_with_its_time(forge: GitLabForge, wor
     world.turn(7, "closed", "alice")
     world.turn(7, "reopened", "alice")
     assert forge.talk(7).reset == world.now
+
+
+def test_a_base_that_was_deleted_aims_it_at_another(forge: GitLabForge, world: World) -> None:
+    world.open(7, A, "alice", base="stack")
+    body = "deleted the `stack` branch. This merge request now targets the `main` branch"
+    world.note(7, body, "mallory")
+    assert forge.talk(7).reset is None
+    world.note(7, body, "alice", system=True)
+    assert forge.talk(7).reset == world.now

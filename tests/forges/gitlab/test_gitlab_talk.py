@@ -57,6 +57,14 @@ def test_nothing_changed_is_one_request(forge: GitLabForge, world: World, fake: 
     assert len(fake.asked) == 1
 
 
+def test_a_look_at_one_is_eight_requests(forge: GitLabForge, world: World, fake: FakeGitLab) -> None:
+    world.open(7, A, "alice")
+    forge.pulls()
+    fake.asked.clear()
+    forge.talk(7)
+    assert len(fake.asked) == 8
+
+
 def test_all_pages_are_read(forge: GitLabForge, world: World, fake: FakeGitLab) -> None:
     fake.external = "http://gitlab.inside:8080"  # a server that knows itself by another name keeps the token
     for number in range(1, 231):

@@ -18,6 +18,10 @@ _STATES = {Light.PENDING: "pending", Light.SUCCESS: "success", Light.FAILURE: "f
 _SAME = "cannot transition status"
 _COLOUR = "#6699cc"
 _URL_CHARS = 255  # of a status's address
+_UNREACHED = (
+    "GitLab sends nothing to addresses of its own network unless an administrator lets webhooks do so "
+    "(Admin → Settings → Network → Outbound requests)"
+)
 
 
 class GitLabForge:
@@ -184,7 +188,12 @@ class GitLabForge:
 
     def _hook(self, number: int | None, wanted: Json) -> Json:
         hooks = f"{self._project}/hooks"
-        made = self._api.send("PUT", f"{hooks}/{number}", wanted) if number else self._api.send("POST", hooks, wanted)
+        try:
+            made = self._api.send(*(("PUT", f"{hooks}/{number}") if number else ("POST", hooks)), wanted)
+        except Refused as error:
+            if "url" not in error.message.lower():
+                raise
+            raise Refused(error.message, hint=_UNREACHED) from error
         if not isinstance(made, dict) or "id" not in made:
             raise OutcomeUnknown("GitLab does not tell the id of the webhook")
         return made

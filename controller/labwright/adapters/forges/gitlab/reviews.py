@@ -5,6 +5,7 @@ say when, but a background job writes them: seconds after the click, and later t
 versions of the merge request say which head was there since when. From these: the one commit that can have been meant, or none.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,7 +14,8 @@ from labwright.adapters.forges.gitlab.parse import Json, Who, moment
 from labwright.domain.forge import Opinion, Review
 
 APPROVED, WITHDRAWN, CHANGES = "approved this merge request", "unapproved this merge request", "requested changes"
-READY, AIMED = "marked this merge request as **ready**", "changed target branch from "
+_READY, _AIMED = "marked this merge request as **ready**", "changed target branch from "
+_BASE_GONE = re.compile(r"deleted the `.*` branch\. This merge request now targets the `.*` branch", re.DOTALL)
 
 _CLOCKS = timedelta(seconds=2)  # by which the clocks of one GitLab's machines may differ
 _LATE = timedelta(seconds=60)  # by which a system note may come after what it tells
@@ -86,6 +88,10 @@ def _id(note: Json) -> str:
 
 def reset(notes: Iterable[Json], states: Iterable[Json]) -> datetime | None:
     """When it was last reopened, taken out of draft or aimed at another branch; `states`: its resource_state_events."""
-    told = [n["created_at"] for n in notes if n["system"] and (n["body"] == READY or n["body"].startswith(AIMED))]
+    told = [note["created_at"] for note in notes if note["system"] and _voids(note["body"])]
     told += [event["created_at"] for event in states if event["state"] == "reopened"]
     return max(map(moment, told), default=None)
+
+
+def _voids(body: str) -> bool:
+    return body == _READY or body.startswith(_AIMED) or _BASE_GONE.fullmatch(body) is not None
