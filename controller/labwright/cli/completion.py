@@ -27,6 +27,11 @@ def providers(incomplete: str) -> list[str]:
     return _offered(incomplete, _providers)
 
 
+def doctored(incomplete: str) -> list[str]:
+    """What `lab doctor` looks at by name."""
+    return _offered(incomplete, lambda: chain(("forge",), _providers()))
+
+
 def _offered(incomplete: str, names: Callable[[], Iterator[str]]) -> list[str]:
     found: list[str] = []
     with suppress(Exception):

@@ -8,6 +8,7 @@ import typer
 
 from labwright.cli import completion
 from labwright.cli.asjson import print_json
+from labwright.cli.deliveries import hook_url
 from labwright.cli.finding import FAIL, OK, WARN, Finding
 from labwright.cli.shell import NO, JsonOption, RepoOption, place
 from labwright.domain.errors import Refused
@@ -15,23 +16,32 @@ from labwright.domain.errors import Refused
 if TYPE_CHECKING:
     from labwright.settings import Place
 
+FORGE = "forge"
+
 
 def doctor(
-    provider: Annotated[
+    what: Annotated[
         str | None,
-        typer.Argument(help="A cluster of lab.yaml: everything about it", autocompletion=completion.providers),
+        typer.Argument(
+            metavar="[CLUSTER|forge]",
+            help="A cluster of lab.yaml, or its forge: everything about it",
+            autocompletion=completion.doctored,
+        ),
     ] = None,
     submit: Annotated[bool, typer.Option("--submit", help="Have a job of a minute look at a node of it, too")] = False,
+    hook: Annotated[
+        str, typer.Option(metavar="URL", help="`lab doctor forge`: where its deliveries are meant to go")
+    ] = "",
     repo: RepoOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check git, the repository, lab.yaml, the state folder, the providers, the results branch. Exit status 1 if one fails."""
-    from labwright.cli.doctor_cluster import cluster_findings
-
-    if submit and provider is None:
+    """Check git, the repository, lab.yaml, state folder, forge, providers, results branch. Exit status 1 if one fails."""
+    if submit and what in (None, FORGE):
         raise Refused("--submit needs the name of a provider", hint="lab doctor PROVIDER --submit")
+    if hook and what != FORGE:
+        raise Refused("--hook is about the forge", hint="lab doctor forge --hook URL")
     of, found = place(repo), []
-    for finding in findings(of) if provider is None else cluster_findings(of, provider, submit=submit):
+    for finding in _findings(of, what, submit=submit, hook=hook):
         found.append(finding)
         if not as_json:
             _say(finding)
@@ -39,6 +49,17 @@ def doctor(
         print_json([asdict(finding) for finding in found])
     if any(finding.result == FAIL for finding in found):
         raise typer.Exit(NO)
+
+
+def _findings(of: "Place", what: str | None, *, submit: bool, hook: str) -> Iterator[Finding]:
+    from labwright.cli.doctor_cluster import cluster_findings
+    from labwright.cli.doctor_forge import forge_findings
+
+    if what is None:
+        return findings(of)
+    if what == FORGE:
+        return forge_findings(of, hook and hook_url(hook))
+    return cluster_findings(of, what, submit=submit)
 
 
 def findings(of: "Place") -> Iterator[Finding]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from labwright.cli.doctor_cluster import in_short, is_cluster
+from labwright.cli.doctor_forge import in_short as forge_in_short
 from labwright.cli.drafting import lab_of
 from labwright.cli.finding import FAIL, OK, WARN, Finding, told
 from labwright.control.intake import watched
@@ -66,6 +67,7 @@ def _configured(of: Place, repo: "Repo", tips: Mapping[str, str], default: str) 
         else Finding("watched", FAIL, f"no branch matches {names}", "change watch.branches in lab.yaml")
     )
     yield from _secrets(lab)
+    yield from forge_in_short(of, lab, snapshot, tips)
     with judges(of, repo, lab) as providers:
         for name in lab.providers:
             if is_cluster(lab, name):

@@ -10,7 +10,7 @@ import typer
 from labwright import __version__
 from labwright.cli.shell import command
 
-COMMANDS = (  # in the order of `lab --help`; each is the function of its own name in labwright/cli/<name>.py
+COMMANDS = (  # in the order of `lab --help`; each is the function, or group, of its own name in labwright/cli/<name>.py
     "init",
     "check",
     "schema",
@@ -34,6 +34,7 @@ COMMANDS = (  # in the order of `lab --help`; each is the function of its own na
     "compare",
     "artifacts",
     "pull",
+    "forge",
     "doctor",
     "rebuild",
 )
@@ -46,7 +47,11 @@ def program(names: Iterable[str] = COMMANDS) -> typer.Typer:
     )
     made.callback()(_root)
     for name in names:
-        made.command(name)(command(getattr(import_module(f"labwright.cli.{name}"), name)))
+        found = getattr(import_module(f"labwright.cli.{name}"), name)
+        if isinstance(found, typer.Typer):
+            made.add_typer(found, name=name)
+        else:
+            made.command(name)(command(found))
     return made
 
 
