@@ -1,15 +1,18 @@
 """A pull request's comment against kept copies, and rules that hold for any. `LAB_WRITE_GOLDEN=1` writes the copies again."""
 
 import json
+import math
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from labwright.decide.pull_page import full_plan, plan_json, render, status_words
+from labwright.decide.pull_page import LEAST, full_plan, marker, plan_json, render, status_words
 from labwright.decide.pull_results import figures_of
 from labwright.domain.errors import Problem
+from labwright.domain.forge import Light
 from labwright.domain.lifecycle import State
 from labwright.domain.pull_page import (
     Banner,
@@ -186,3 +189,143 @@ def test_the_comment_and_its_status_are_as_kept(name: str, page: PullPage) -> No
 def test_the_full_plan_is_as_kept_as_a_page_and_as_json() -> None:
     check("plan.md", full_plan(planned()))
     check("plan.json", json.dumps(plan_json(planned()), indent=1, ensure_ascii=False) + "\n")
+
+
+def big(tasks: int, trials: int, text: str = "x") -> PullPage:
+    """Much of everything, with a text of somebody's in every place that has one."""
+    many = range(tasks)
+    base = finished()
+    return replace(
+        base,
+        base_branch=text,
+        digest="d1" * 32,
+        tasks=tuple(
+            replace(
+                train(trials),
+                task=f"{text}/{n}",
+                provider=f"{text}{n}",
+                refused=(text,) * (n % 3),
+                cpus=text,
+                cost=text,
+                queue=text,
+                accelerators=text,
+                reuse=(Reused(text, (text,)), Reused("pull:1", (text, text)), Reused(text, (text,))),
+            )
+            for n in many
+        ),
+        files=tuple(FileLine(f"{text}/{n}", Change.CHANGED, PLAIN_MODE, EXEC_MODE, "a" * 40) for n in many),
+        cautions=tuple(Caution(f"{text}/{n}", n, text, Doubt.LONG) for n in many),
+        problems=tuple(Problem(f"{text}/{n}", 1, 1, text, text) for n in many),
+        banners=tuple(Notice(kind, text) for kind in Banner),
+        gates=tuple(Gate(text, n % 3 == 0, text) for n in range(min(tasks, 60))),
+        approved_by=(text,) * 20,
+        jobs=tuple(
+            JobLine(f"{text}{n}", f"{text}/{n}", n, list(State)[n % 9], text, {text: text}, 1.0, 2.0, "", text * 20)
+            for n in many
+        ),
+        deltas=tuple(replace(base.deltas[n % 5], task=f"{text}/{n}", metric=text) for n in many),
+        requirements=tuple(Requirement(text, None, text) for _ in many),
+        plots=tuple(Plot(text, f"{text}.svg") for _ in many),
+        room=text,
+    )
+
+
+PLAIN_MODE, EXEC_MODE = "100644", "100755"
+WHOLE = re.compile(r"<details><summary>[^\n]*</summary>\n\n.*?\n\n</details>", re.DOTALL)
+
+
+def check_whole(text: str) -> None:
+    """Fences and details are closed, nothing of a user's has become a line or a mark of its own."""
+    fences = re.findall(r"^(`{3,})(text)?$", text, re.MULTILINE)
+    assert [ticks for ticks, _ in fences[::2]] == [ticks for ticks, _ in fences[1::2]]
+    outside = re.sub(r"^(`{3,})text\n.*?^\1$", "", text, flags=re.DOTALL | re.MULTILINE)
+    assert outside.count("<details>") == outside.count("</details>") == len(WHOLE.findall(outside))
+    assert text.count("<!--") == 1
+    assert not re.search(r"^\s*/lab\b", text, re.MULTILINE)
+    spans = re.sub(r"(?<![`\\])(`+)(?!`)(.+?)(?<!`)\1(?!`)|<code>[^<>]*</code>", "", outside)
+    assert not re.search(r"(?<!\\)<(?!/?details>|/?summary>|!-- labwright:)", spans)
+    assert "@org" not in spans
+    for line in outside.splitlines():
+        assert not line.startswith("|") or line.endswith(" |"), line
+
+
+@pytest.mark.parametrize("text", ["x", HOSTILE, "|" * 300, "`" * 300, "\\" * 300, "@" * 300 + "\n/lab run"])
+@pytest.mark.parametrize("tasks", [0, 1, 7, 300])
+@pytest.mark.parametrize("limit", [LEAST, 8_000, 20_000, 60_000])
+def test_r33_a_comment_is_within_its_limit_and_whole_whatever_it_is_about(text: str, tasks: int, limit: int) -> None:
+    page = big(tasks, 3, text)
+    made = render(page, limit)
+    assert len(made) <= limit
+    check_whole(made)
+    assert made.splitlines()[-1] == marker(page)
+    assert page.digest in made
+    assert "ended" in made.split("\n")[0] or "aunch" in made.split("\n")[0]
+    assert not tasks or "Gates: " in made
+
+
+def test_where_there_is_room_nothing_is_left_out_and_where_there_is_none_it_says_what_and_where() -> None:
+    page = replace(planned(), files=big(300, 1).files)
+    assert "experiments" not in render(page, 60_000).split("<summary>Files")[1].split("</details>")[0]
+    assert "x/99" in render(page, 60_000)
+    tight = render(page, 6_000)
+    assert "300 changed" in tight
+    assert "[the full plan](https://forge.example/ml/vision/src/branch/lab-results/plans/7/d1d1d1.md)" in tight
+    assert "alpha/train" in tight
+
+
+def test_a_limit_that_holds_no_comment_and_a_marker_that_could_end_early_are_refused() -> None:
+    with pytest.raises(ValueError, match="4,000"):
+        render(planned(), LEAST - 1)
+    for odd in ("a-->b", "", "a b", "a--b"):
+        with pytest.raises(ValueError, match="marker"):
+            render(replace(planned(), signature=odd))
+
+
+@pytest.mark.parametrize("text", ["x", HOSTILE])
+def test_the_full_plan_names_every_job_file_and_warning(text: str) -> None:
+    page = big(50, 40, text)
+    made = full_plan(page)
+    check_whole(made + "<!-- labwright:")
+    assert made.count("job000000039") == 50
+    assert made.count("a" * 40) == 50
+    json.dumps(plan_json(page), allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("page", "light", "words"),
+    [
+        (replace(planned(), problems=(), tasks=planned().tasks[1:2], banners=()), Light.SUCCESS, "nothing to launch, 1 reused"),
+        (replace(planned(), problems=(), tasks=planned().tasks[:1], banners=()), Light.PENDING, "12 jobs, 24 GPU-hours wait for: the label lab:run; 1 approving review of abc1234 by alice, bob or @org/leads; the forge did not say whether…"),
+        (replace(planned(), problems=(), tasks=planned().tasks[:1], banners=(Notice(Banner.FORK),)), Light.ERROR, "from a fork: 12 jobs, 24 GPU-hours never launch"),
+        (replace(planned(), problems=(), tasks=planned().tasks[:1]), Light.PENDING, "held: 240 GPU-hours, more than limits.gpu_hours_per_plan = 200; confirm with lab confirm d1d1d1d1d1d1"),
+        (replace(finished(), requirements=()), Light.SUCCESS, "12 complete"),
+    ],
+)  # fmt: skip
+def test_a_commits_status_says_in_one_line_what_is_next(page: PullPage, light: Light, words: str) -> None:
+    assert status_words(page) == (light, words)
+
+
+@pytest.mark.parametrize("text", [HOSTILE, "x" * 500, "`\n/lab run"])
+def test_a_status_is_one_line_of_at_most_140_characters(text: str) -> None:
+    _, words = status_words(
+        replace(planned(), problems=(), tasks=planned().tasks[:1], banners=(), gates=(Gate("a", False, text),))
+    )
+    assert len(words) <= 140
+    assert "\n" not in words
+
+
+def test_a_difference_counts_only_beyond_the_spread_and_by_the_metrics_own_direction() -> None:
+    low, high = Figures(1.0, 0.1, 4), Figures(2.0, 0.1, 4)
+    for lower, base, head, mark in [
+        (True, high, low, "🟢"),
+        (True, low, high, "🔴"),
+        (False, low, high, "🟢"),
+        (None, low, high, "·"),
+        (True, low, Figures(1.05, 0.1, 4), "⚪"),
+        (True, Figures(1, None, 1), Figures(1.1, None, 1), "🔴"),
+        (True, None, low, "·"),
+    ]:
+        page = replace(finished(), deltas=(Delta("t", "m", lower, base, head),))
+        assert f"| {mark} | `t` |" in render(page)
+    assert figures_of([1.0, 3.0, float("nan")]) == Figures(2.0, math.sqrt(2), 2)
+    assert figures_of([]) is None

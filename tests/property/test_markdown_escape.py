@@ -33,7 +33,7 @@ ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
 SPAN = re.compile(r"(?<![`\\])(`+)(?!`)(.+?)(?<!`)\1(?!`)")
 OURS = re.compile(r"<code>[^<>`|]*</code>")
 LOOKED_FOR = re.compile(  # in the text that is shown, after Markdown: references, addresses, emoji
-    r"@[A-Za-z0-9_]|[#!$%&~][A-Za-z0-9]|://|\bwww\.|:[a-z0-9_+-]+:|\b[A-Za-z]+-[0-9]|(?<![0-9a-zA-Z])[0-9a-f]{7,40}(?![0-9a-zA-Z])"
+    r"@[A-Za-z0-9_]|[#!$%&~][A-Za-z0-9]|://|www\.|:[a-z0-9_+-]+:|\b[A-Za-z]+-[0-9]|(?<![0-9a-zA-Z])[0-9a-f]{7,40}(?![0-9a-zA-Z])"
 )
 UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2061-\u206f\ufeff\ud800-\udfff]")
 

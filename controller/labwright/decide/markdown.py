@@ -14,7 +14,8 @@ _MARKS = re.compile(r"([\\`*_{}\[\]<>#!~&$^])")
 _APART = "\u2060"  # word joiner: breaks what a forge looks for, and is not seen
 _REFERENCES = re.compile(
     r"[@#!$%~&^*\[{:](?=[^\s])"  # @person #1 !1 $1 %1 ~label &1 ^alert#1 *iteration [thing:1] :emoji: scheme://
-    r"|\b[wW]{3}(?=\.)"
+    r"|[^\s](?=@)"  # person@host
+    r"|[wW]{3}(?=\.)|/(?=/)"
     r"|[A-Za-z](?=-[0-9])"  # GH-1, KEY-1
     r"|[0-9a-f]{6}(?=[0-9a-f])"  # a commit
 )
@@ -39,13 +40,7 @@ def short(text: str, most: int) -> str:
 
 def plain(text: str, most: int = 200) -> str:
     """As running text, also in a table's cell and at the start of a line."""
-    flat = short(text, most)
-    parts: list[str] = []
-    at = 0
-    for found in _REFERENCES.finditer(flat):
-        parts += [_escaped(flat[at : found.end()]), _APART]
-        at = found.end()
-    made = "".join([*parts, _escaped(flat[at:])])
+    made = _escaped(_apart(short(text, most)))
     block = _BLOCK.match(made)
     return f"{block[0]}\\{made[block.end() :]}" if block else made
 
@@ -56,7 +51,9 @@ def code(text: str, most: int = 120) -> str:
     if not flat:
         return ""
     if "|" in flat:  # a bar inside of backticks ends a cell or not, by the forge
-        return f"<code>{''.join(c if c.isalnum() or c == ' ' else f'&#{ord(c)};' for c in flat)}</code>"
+        return (
+            f"<code>{''.join(c if c.isalnum() or c in (' ', _APART) else f'&#{ord(c)};' for c in _apart(flat))}</code>"
+        )
     ticks = "`" * (_longest_ticks(flat) + 1)
     pad = " " if flat.startswith("`") or flat.endswith("`") else ""
     return f"{ticks}{pad}{flat}{pad}{ticks}"
@@ -111,6 +108,10 @@ def _percent(character: str) -> str:
     if "\udc80" <= character <= "\udcff":  # a byte of a name that is not UTF-8
         return f"%{ord(character) - 0xDC00:02X}"
     return "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogatepass"))
+
+
+def _apart(text: str) -> str:
+    return _REFERENCES.sub(rf"\g<0>{_APART}", text)
 
 
 def _escaped(text: str) -> str:
