@@ -139,6 +139,7 @@ def test_committers_are_who_opened_it_who_pushed_to_it_and_private_addresses(for
     world.commit(7, "c" * 40, "11-erin@users.noreply.gitlab.example")
     world.commit(7, "d" * 40, "frank@example.org")  # nobody knows whose address it is
     world.pushed("another", B, "bob")
+    world.pushed("change-7", None, "heidi")
     world.pushed("change-7", B, "grace", kind="tag")
     assert forge.talk(7).committers == {"alice", "dave", "erin"}
 

@@ -208,7 +208,7 @@ class World:
             "committer_name": "Somebody", "committer_email": email, "created_at": self.time(),
         })  # fmt: skip
 
-    def pushed(self, branch: str, commit: str, by: str, *, kind: str = "branch") -> None:
+    def pushed(self, branch: str, commit: str | None, by: str, *, kind: str = "branch") -> None:
         number = self.one(by)
         push = {
             "commit_count": 1,

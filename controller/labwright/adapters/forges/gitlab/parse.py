@@ -121,7 +121,7 @@ def private_logins(commits: Iterable[Json]) -> frozenset[str]:
 
 def pushed(event: Json, branch: str) -> bool:
     data = event.get("push_data") or {}
-    return data.get("ref_type") == "branch" and data.get("ref") == branch
+    return data.get("ref_type") == "branch" and data.get("ref") == branch and bool(data.get("commit_to"))
 
 
 def role(level: int) -> Role:
