@@ -35,6 +35,7 @@ SECTIONS = {
         "Launchers", lambda peers, quick: launchers.run(peers=peers, rounds=1 if quick else 3), has_peers=True
     ),
     "plan": Section("A lab of 10,000 tasks", lambda peers, quick: plan.run()),
+    "pull_page": Section("A pull request's comment", lambda peers, quick: pull_page.run()),
     "ssh": Section("Commands on a login node", lambda peers, quick: ssh.run(0.5 if quick else 2, 1 if quick else 3)),
     "slurm": Section("A Slurm cluster over SSH", slurm.run, has_peers=True),
     "slurm-faults": Section("Faults of a cluster", lambda peers, quick: slurm_faults.run(quick), by_name=True),

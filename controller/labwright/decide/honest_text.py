@@ -31,9 +31,10 @@ _SHELLS = r"(?:ba|z|da|k|a)?sh|python[0-9.]*|perl|ruby|node|php"
 _PIPED = re.compile(
     rf"\|&?[ \t]*(?:\\?\n[ \t]*)?(?:sudo[ \t]+(?:-\S{{1,40}}[ \t]+){{0,5}})?(?:(?:/[\w/.-]*/)?env[ \t]+)?(?:/[\w/.-]*/)?(?:{_SHELLS})(?![\w.-])"
 )
-_FETCH = re.compile(r"\b(?:curl|wget|fetch|aria2c)\b")
+_FETCHES = ("curl", "wget", "fetch", "aria2c")
+_FETCH = re.compile(rf"\b(?:{'|'.join(_FETCHES)})\b")
 _SUBSTITUTED = re.compile(
-    r"(?:<\(|(?:\b(?:eval|source)|[ \t]-c|(?<![\w.])\.)[ \t]+[\"']?(?:\$\(|`))[ \t]*(?:curl|wget|fetch|aria2c)\b"
+    rf"(?:<\(|(?:\b(?:eval|source)|[ \t]-c|(?<![\w.])\.)[ \t]+[\"']?(?:\$\(|`))[ \t]*(?:{'|'.join(_FETCHES)})\b"
 )
 _GIT_URL = re.compile(r"\bgit\+[a-z]{2,5}://[^\s\"'`;,)\]}<>|]+")
 _PINNED = re.compile(r"@[0-9a-f]{40}(?:[0-9a-f]{24})?(?![0-9a-zA-Z])")
@@ -116,7 +117,7 @@ def _characters(text: str, lines: _Lines) -> Iterator[Finding]:
             continue
         told.add(line)
         yield Finding(line, Doubt.CHARACTERS, _unseen(found[0]))
-    if text.isascii():
+    if text.isascii() or not _ALIKE.search(text):
         return
     for word in _WORD.finditer(text):
         if word[0].isascii() or (line := lines.of(word.start())) in told:
@@ -145,6 +146,8 @@ def _named(character: str) -> str:
 
 
 def _shape(lines: _Lines) -> Iterator[Finding]:
+    if max(map(len, lines.texts)) < _BLOCK_WIDTH:
+        return
     block = 0
     for number, line in enumerate(lines.texts, 1):
         if len(line) > LONG_LINE:
@@ -164,6 +167,8 @@ def _runs(line: str) -> list[str]:
 
 
 def _remote(text: str, lines: _Lines) -> Iterator[Finding]:
+    if not any(word in text for word in _FETCHES):
+        return
     fetches = list(_FETCH.finditer(text))
     ends = [fetch.end() for fetch in fetches]
     for found in _PIPED.finditer(text):
@@ -209,13 +214,15 @@ def _unpinned(path: str, text: str, lines: _Lines) -> Iterator[Finding]:
 
 
 def _git_urls(text: str, lines: _Lines) -> Iterator[Finding]:
-    for found in _GIT_URL.finditer(text):
+    for found in _GIT_URL.finditer(text) if "git+" in text else ():
         if not _PINNED.search(found[0]):
             words = f"`{found[0][:100]}` names no commit: add `@` and its 40 characters"
             yield Finding(lines.of(found.start()), Doubt.UNPINNED, words)
 
 
 def _images(text: str, lines: _Lines) -> Iterator[Finding]:
+    if "docker://" not in text and "--container-image" not in text:
+        return
     for found in _IMAGE_URL.finditer(text):
         if words := _image(re.split(r"[= \t\"']+", found[0])[-1]):
             yield Finding(lines.of(found.start()), Doubt.UNPINNED, words)
