@@ -134,9 +134,7 @@ class GitLabForge:
         """GitLab refuses the state that a status is in already. Pending becomes `running` then, which shows newer words, once."""
         told = {"state": _STATES[status.light], "name": status.context, "description": status.words}
         if len(status.words) > self.features.words_chars:
-            raise Refused(
-                f"GitLab takes {self.features.words_chars} characters of a status's words, not {len(status.words)}"
-            )
+            raise Refused(f"a status has {self.features.words_chars} characters at most, not {len(status.words)}")
         if status.url and len(status.url) <= _URL_CHARS:
             told["target_url"] = status.url
         if not self._told(commit, told) and status.light is Light.PENDING:
