@@ -81,6 +81,20 @@ def test_each_sort_of_problem_is_found_at_its_line_and_column(top: Path) -> None
     ])  # fmt: skip
 
 
+def test_a_secret_that_a_task_may_not_have_is_told_of_where_it_is_used(top: Path) -> None:
+    own = "forge: {type: forgejo, url: 'http://f', repo: a/b, token: '{{secret.FORGE}}'}\n"
+    scopes = "secrets: {FORGE: {env: F}, HF: {env: H, tasks: b, branches: release, pull_requests: false}}\n"
+    put(top, "lab.yaml", own + scopes)
+    uses = "name: t\nenvs:\n  A: '{{secret.HF}}'\n  B: '{{secret.FORGE}}'\nrun: x\n"
+    put(top, "experiments/a/t/task.yaml", uses)
+    put(top, "experiments/b/t/task.yaml", uses)
+    assert [(p["path"][12], p["line"], p["column"], p["message"]) for p in problems()] == [
+        ("a", 3, 7, "the secret HF is not for a/t: secrets.HF.tasks of lab.yaml has b"),
+        *[(x, 4, 7, "the secret FORGE is the controller's own: forge.token of lab.yaml uses it, and no job is given it")
+          for x in "ab"],
+    ]  # fmt: skip
+
+
 def test_only_the_files_asked_for_are_told_of(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(top, "experiments/a/one/task.yaml", "x: 1\n")
     put(top, "experiments/b/two/task.yaml", "x: 1\n")

@@ -63,6 +63,7 @@ LABS = [
     b"watch: {branches: main}\nsecrets:\n",
     b"results: {keep_artifacts: 0}\npolicy: {retention: never}\n",
     b"results: {keep_artifacts: 50MB}\npolicy: {retention: 90d}\n",
+    b"secrets: {A: {env: A, tasks: 'vision/*', branches: [main, 'exp/*'], pull_requests: no}, B: {file: b, tasks: []}}\n",
 ]
 
 
@@ -109,6 +110,8 @@ def test_a_lab_that_parses_fits_the_schema(data: bytes) -> None:
         ("lab", "providers: {Big: {type: local}}"),
         ("lab", "providers: {a: {}}"),
         ("lab", "secrets: {A: {vault: x}}"),
+        ("lab", "secrets: {A: {env: A, tasks: {a: b}}}"),
+        ("lab", "secrets: {A: {env: A, pull_requests: approved}}"),
         ("lab", "policy: {limits: {jobs: 1}}"),
     ],
 )

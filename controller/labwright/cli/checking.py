@@ -11,7 +11,8 @@ from labwright.control.settings import LAB_FILE, refuse_unsupported
 from labwright.decide.discover import EXPERIMENTS, TaskFile, Tree
 from labwright.decide.document import Document
 from labwright.decide.document import read as read_document
-from labwright.decide.identity import Asked, Evaluation, missing_secrets
+from labwright.decide.grants import may_have, withheld
+from labwright.decide.identity import Asked, Evaluation
 from labwright.decide.parse import parse_lab
 from labwright.decide.provider_types import refuse_unknown
 from labwright.domain.errors import Invalid, Problem, Refused
@@ -100,7 +101,8 @@ def _templates(repo: Any, snapshot: Snapshot) -> tuple[Mapping[str, str], Sequen
 
 def _refusals(repo: Any, file: TaskFile, task: Asked, lab: Lab) -> Iterator[Problem]:
     """What the file's provider cannot honour: the sentence begins with the field that it is about."""
-    sentences = [x for x in task.refusals if not (task.spec and x in missing_secrets(task.spec, lab))]
+    at_reference = withheld(secret_names(task.spec), lab, task.task, "") if task.spec else ()
+    sentences = [x for x in task.refusals if x not in at_reference]
     if not sentences:
         return
     document = read_document(_bytes(repo, file), file.path)
@@ -114,14 +116,15 @@ def _refusals(repo: Any, file: TaskFile, task: Asked, lab: Lab) -> Iterator[Prob
 
 
 def _secrets(repo: Any, file: TaskFile, task: Asked, lab: Lab) -> Iterator[Problem]:
-    missing = sorted(secret_names(task.spec) - lab.secrets.keys()) if task.spec else []
-    text = _bytes(repo, file).decode("utf-8", "replace") if missing else ""
-    for name in missing:
+    names = sorted(secret_names(task.spec)) if task.spec else []
+    wrong = {name: why for name in names if (why := may_have(name, lab, task.task, ""))}
+    text = _bytes(repo, file).decode("utf-8", "replace") if wrong else ""
+    for name, why in wrong.items():
         found = re.search(r"\{\{\s*secrets?\." + name + r"\s*\}\}", text)
         before = text[: found.start()] if found else ""
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-        message = f"the secret {name} is not in {LAB_FILE}"
-        yield Problem(file.path, line, column, message, f"add `secrets: {{{name}: {{env: {name}}}}}` there")
+        message, _, hint = why.partition(" (")
+        yield Problem(file.path, line, column, message, hint.removesuffix(")"))
 
 
 def _bytes(repo: Any, file: TaskFile) -> bytes:

@@ -42,7 +42,7 @@ class Desk:
 
     def ask(self, tree: Tree, names: Collection[str]) -> Mapping[str, Asked]:
         asking = reader(self.repo, self.parsed, refuse_by(self.providers))
-        return Evaluation(tree, self.lab, asking).ask(sorted(names))
+        return Evaluation(tree, self.lab, asking, self.branch).ask(sorted(names))
 
 
 @dataclass(frozen=True, slots=True)

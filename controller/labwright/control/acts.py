@@ -8,6 +8,7 @@ from typing import Any
 
 from labwright.control.intake import Intake, jobs_of, watched
 from labwright.control.world import World, later
+from labwright.decide.grants import given_to, withheld
 from labwright.decide.identity import Asked, unsupported
 from labwright.decide.rows import approval_row
 from labwright.decide.run_plan import run_plan
@@ -90,19 +91,22 @@ class Acts:
         asked = made[act.target]
         if asked.problems:
             raise Refused(str(asked.problems[0]))
-        refusals = self._refusals(asked, str(act.arguments.get("provider") or ""))
+        refusals = self._refusals(asked, str(act.arguments.get("provider") or ""), branch)
         if refusals:
             raise Refused("; ".join(refusals))
         return made
 
-    def _refusals(self, asked: Asked, provider: str) -> Sequence[str]:
+    def _refusals(self, asked: Asked, provider: str, branch: str) -> Sequence[str]:
         """Of the provider that was named by hand, or of the task's own."""
         if not provider or asked.spec is None:
             return asked.refusals
         if provider not in self.world.providers:
             known = ", ".join(self.world.providers) or "none"
             return [f"there is no provider `{provider}` in lab.yaml (it has: {known})"]
-        return [*unsupported(asked.spec), *self.world.providers[provider].refuse(asked.spec)]
+        lab = self.world.lab
+        given = given_to(asked.spec, lab, provider)
+        kept = withheld(given, lab, asked.task, branch) if lab else ()
+        return [*unsupported(asked.spec), *self.world.providers[provider].refuse(asked.spec), *kept]
 
     def _branch(self, act: Act) -> str:
         branch = str(act.arguments.get("branch") or "")

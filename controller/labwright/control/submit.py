@@ -10,15 +10,18 @@ from labwright.control.contents import Contents
 from labwright.control.trouble import apart
 from labwright.control.world import World, later
 from labwright.decide.admit import answering
+from labwright.decide.grants import given_to, withheld
 from labwright.domain.errors import LabError, OutcomeUnknown, Refused, Unavailable
 from labwright.domain.ids import Handle, JobId, Token
 from labwright.domain.job import Attempt, Job, Move
+from labwright.domain.lab import Lab
 from labwright.domain.lifecycle import Outcome, State
 from labwright.ports.provider import Provider, Submission
 
 Draft = Submission | LabError
 Answers = Mapping[Token, Handle | LabError]
 LONGEST = 60.0  # seconds that are added at most to what a provider wants between two tries
+AGAIN = 1.0  # second until one that nobody says yes to any more is looked at again
 PATIENCE = 3  # tries after which `--once` does not wait for a submission any more
 
 
@@ -64,16 +67,29 @@ class Submitter:
         if look:
             call, then = partial(provider.find, [attempt.token for attempt in look]), partial(self._found, look)
             self.world.calls.start(f"submit:{name}", call, then, partial(self._not_found, look))
-        elif due and (again := self._wanted([u.attempt for u in due][:batch], now)):
+        elif due and (again := self._wanted([u.attempt for u in due if self._permitted(u, now)][:batch], now)):
             drafts = [(a, d) for a in again if (d := self.draft(self.world.book.live[a.job], a, now)) is not None]
             for attempt in again:  # one that could not be drafted comes again later
                 self._unsettled[attempt.job] = replace(self._unsettled[attempt.job], ask_at=later(now, 60.0))
             if drafts:
                 self.submit(name, provider, drafts)
 
+    def _permitted(self, unsettled: _Unsettled, now: datetime) -> bool:
+        """An approval that is gone since the first try counts no more for the next."""
+        job, permits = self.world.book.live[unsettled.attempt.job], self.world.permits
+        if job.stop_asked or permits.may_submit(job, now):
+            return True
+        why = permits.why_held(job)
+        if why and job.reason != (why := f"not submitted yet: {why}"):
+            self.world.book.amend([job], reason=why)
+        self._unsettled[job.id] = replace(unsettled, ask_at=later(now, AGAIN))
+        return False
+
     def submit(self, name: str, provider: Provider, drafts: Sequence[tuple[Attempt, Draft]]) -> None:
         attempts = [attempt for attempt, _ in drafts]
-        call = partial(self._call, provider, drafts)
+        live = self.world.book.live
+        branches = {attempt.job: self._asking(live[attempt.job]) for attempt, _ in drafts}
+        call = partial(self._call, provider, drafts, branches)
         self.world.calls.start(
             f"submit:{name}", call, partial(self._submitted, attempts), partial(self._broken, attempts)
         )
@@ -103,6 +119,13 @@ class Submitter:
                 made = error
         return made
 
+    def _asking(self, job: Job) -> tuple[str, ...]:
+        """Branches whose job it is: its own, and of a merged pull request's those that want it by now."""
+        if job.id not in self.world.permits.trusted:
+            return (job.branch,)
+        wants = self.world.book.ledger.wants(None, {job.task})
+        return (job.branch, *sorted({want.branch for want in wants if want.job == job.id} - {job.branch}))
+
     def _needs(self, job: Job) -> Mapping[str, Sequence[Handle]]:
         book = self.world.book
         pinned = book.jobs(job.needs)
@@ -131,17 +154,23 @@ class Submitter:
 
     # in the pool
 
-    def _call(self, provider: Provider, drafts: Sequence[tuple[Attempt, Draft]]) -> Answers:
-        sources = self.world.lab.secrets if self.world.lab else {}
-        secrets: dict[int, Mapping[str, str]] = {}  # by task: the trials of a sweep are given the same
+    def _call(
+        self,
+        provider: Provider,
+        drafts: Sequence[tuple[Attempt, Draft]],
+        branches: Mapping[JobId, tuple[str, ...]],
+    ) -> Answers:
+        lab = self.world.lab or Lab()
+        secrets: dict[object, Mapping[str, str]] = {}  # by task: the trials of a sweep are given the same
         answers: dict[Token, Handle | LabError] = {}
         ready: dict[Token, Submission] = {}
         for attempt, draft in drafts:
             try:
                 if isinstance(draft, LabError):
                     raise draft
-                if (its := id(draft.task)) not in secrets:
-                    secrets[its] = self.world.masks.resolve(self.world.secrets_of(draft.task, provider.name), sources)
+                its = (id(draft.task), draft.task_path, branches[attempt.job])
+                if its not in secrets:
+                    secrets[its] = self._granted(draft, provider, lab, branches[attempt.job])
                 ready[attempt.token] = replace(draft, secrets=secrets[its]) if secrets[its] else draft
             except LabError as error:
                 answers[attempt.token] = error
@@ -152,6 +181,14 @@ class Submitter:
                 answers.update(some)
             answers.update({token: OutcomeUnknown(_plainly(error)) for token, error in culprits.items()})
         return answers
+
+    def _granted(self, draft: Submission, provider: Provider, lab: Lab, branches: Sequence[str]) -> Mapping[str, str]:
+        """Values, where lab.yaml as it is now still lets this job have them. Raises Refused, and asks no source then."""
+        names = given_to(draft.task, lab, provider.name)
+        why = [withheld(names, lab, draft.task_path, branch) for branch in branches]
+        if all(why):
+            raise Refused("; ".join(why[0]))
+        return self.world.masks.resolve(names, lab.secrets)
 
     # what the provider answered
 

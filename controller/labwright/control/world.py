@@ -15,8 +15,8 @@ from labwright.control.calls import Calls
 from labwright.control.masks import Masks
 from labwright.control.permits import Permits
 from labwright.control.trouble import Troubles
+from labwright.decide.grants import given_to
 from labwright.domain.lab import Lab
-from labwright.domain.secrets import references, secret_names
 from labwright.domain.task import Task
 from labwright.ports.clock import Clock
 from labwright.ports.forge import Forge
@@ -109,9 +109,8 @@ class World:
         self.wake.set()
 
     def secrets_of(self, task: Task, provider: str) -> frozenset[str]:
-        """Names of the secrets that a job is given: its task's, and those in the `env` of its provider in lab.yaml."""
-        settings = self.lab.providers.get(provider) if self.lab else None
-        return secret_names(task) | references(getattr(settings, "env", None) or {})
+        """Names of the secrets that a job is given, or was, as far as lab.yaml still says so."""
+        return given_to(task, self.lab, provider)
 
     @property
     def suspended(self) -> Mapping[str, str]:

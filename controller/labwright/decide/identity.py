@@ -9,12 +9,12 @@ from pathlib import PurePosixPath
 from labwright.decide.discover import REGULAR, TASK_FILE, TaskFile, Tree, resolve
 from labwright.decide.discover import resolve_need as resolve_need
 from labwright.decide.expand import expand, trial_count
+from labwright.decide.grants import given_to, withheld
 from labwright.domain.bundle import Bundle, BundleFile
 from labwright.domain.errors import Problem
 from labwright.domain.ids import Digest, digest, work_digest
 from labwright.domain.job import Trial
 from labwright.domain.lab import Lab
-from labwright.domain.secrets import secret_names
 from labwright.domain.task import Task
 
 NOTES = "README.md"  # in a task's folder these two are about the task, not part of what runs
@@ -53,8 +53,9 @@ class Reader:
 class Evaluation:
     """Asks for tasks by name and remembers the answers: a needed task is evaluated once for all that wait for it."""
 
-    def __init__(self, tree: Tree, lab: Lab, reader: Reader) -> None:
-        self.tree, self.lab, self.reader = tree, lab, reader
+    def __init__(self, tree: Tree, lab: Lab, reader: Reader, branch: str = "") -> None:
+        """`branch`: as the part of which the commit is planned, `pull:7` of a pull request; empty: as none."""
+        self.tree, self.lab, self.reader, self.branch = tree, lab, reader, branch
         self._asked: dict[str, Asked] = {}
 
     def ask(self, tasks: Iterable[str]) -> Mapping[str, Asked]:
@@ -143,7 +144,7 @@ class Evaluation:
         refusals = refusals or [
             *unsupported(spec),
             *self.reader.refuse(provider, spec),
-            *missing_secrets(spec, self.lab),
+            *withheld(given_to(spec, self.lab, provider), self.lab, file.task, self.branch),
         ]
         spec_text = spec.to_json()
         spec_key = digest(spec_text)
@@ -226,14 +227,6 @@ def choose_provider(spec: Task, lab: Lab) -> tuple[str, list[str]]:
             return name, []
     known = ", ".join(names) or "none"
     return asked, [f"there is no provider `{asked}` in lab.yaml (it has: {known})"]
-
-
-def missing_secrets(spec: Task, lab: Lab) -> list[str]:
-    """References that lab.yaml has no secret for: refused now, not at submission; adding it there plans the task again."""
-    missing = sorted(secret_names(spec) - lab.secrets.keys())
-    return [
-        f"the secret {name} is not in lab.yaml (add `secrets: {{{name}: {{env: {name}}}}}` there)" for name in missing
-    ]
 
 
 def unsupported(spec: Task) -> list[str]:

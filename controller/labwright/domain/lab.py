@@ -119,7 +119,7 @@ def _command(value: Any) -> tuple[str, ...]:
 
 
 class SecretSource(Form):
-    """Where the controller finds a secret's value when it submits a job. Exactly one of these."""
+    """Where the controller finds a secret's value when it submits a job: one of `env`, `file`, `command`; and who is given it."""
 
     env: Line | None = Field(None, description="A variable of the controller's environment.")
     file: Line | None = Field(None, description="A file on the controller's machine.")
@@ -129,6 +129,22 @@ class SecretSource(Form):
         ]
         | None
     ) = Field(None, description="A program, with arguments, that prints it.")
+    tasks: Lines | None = Field(None, description="Tasks (globs of their paths) whose jobs may have it; left out: all.")
+    branches: Lines | None = Field(
+        None, description="Branches (globs) whose jobs may have it; left out: all that are watched."
+    )
+    pull_requests: Flag | None = Field(
+        None,
+        description="Whether jobs of approved pull requests may have it; left out: yes, unless `branches` is given.",
+    )
+
+    @property
+    def of_pulls(self) -> bool:
+        return self.branches is None if self.pull_requests is None else self.pull_requests
+
+    def same_as(self, other: "SecretSource") -> bool:
+        """One value, whatever it is called and whoever may have it."""
+        return (self.env, self.file, self.command) == (other.env, other.file, other.command)
 
     @model_validator(mode="after")
     def _one(self) -> Self:
