@@ -53,7 +53,7 @@ def test_r34_only_the_very_start_of_a_line_commands(line: str) -> None:
 
 @pytest.mark.parametrize(
     "before",
-    ["> quoted", "> quoted\nlazily", ">>> nested", "   > quoted", "- item", "  * item\n  more", "1. first", "2) second",
+    ["> quoted", "> quoted\nlazily", ">>> nested", "   > quoted", "- item", "  * item\n  more", "1. first", "- item\n\n  more", "  indented", "2) second",
      "`unclosed", "``unclosed ` here", "an \\` escaped one", "[text", "[link](", "![picture", "[ref]:", "[ref]: /url '",
      "| a |\n|---|", "a | b\n-|-", "~~struck", "$x", "{-gone", '<img alt="x>', "<br>", "x" * 400 + "`"],
 )  # fmt: skip
