@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import git, hooks, launchers, loop, plan, query, sdk_logging, slurm, slurm_faults, ssh
+from benchmarks import git, hooks, launchers, loop, plan, pull_page, query, sdk_logging, slurm, slurm_faults, ssh
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 INTRODUCTION = (
