@@ -123,6 +123,17 @@ def test_somebody_whose_account_is_gone_is_nobody_and_may_nothing(forge: GitHubF
         forge.comment(7, "mine", replaces=talk.comments[0].id)
 
 
+@pytest.mark.parametrize("body", [{}, {"login": None}, {"login": ""}, None, []])
+def test_we_are_never_nobody(forge: GitHubForge, github: FakeGitHub, world: World, body: Any) -> None:
+    """Else comments of those whose accounts are gone were ours to change, and their commands nobody's."""
+    world.open(7, A, "alice")
+    theirs = world.write(7, "hello", None)
+    github.fail("GET", "/user", Reply(200, body))
+    with pytest.raises(LabError):
+        forge.comment(7, "mine", replaces=str(theirs["id"]))
+    assert theirs["body"] == "hello"
+
+
 def test_bots_are_told_by_their_kind(forge: GitHubForge, world: World) -> None:
     """R5, R34."""
     assert parse.person({"login": "ci", "type": "Bot"}) == Person("ci", bot=True)

@@ -49,7 +49,10 @@ class GitHubForge:
     def me(self) -> Person:
         if self._app:
             return Person(self._app.login(), bot=True)
-        return read(parse.person, self._api.get("/user"))
+        who = read(parse.person, self._api.get("/user"))
+        if not who.login:  # else comments of people whose accounts are gone were ours
+            raise Unavailable(f"{self._api.what} does not say whose token it is", retry_in=60)
+        return who
 
     # pull requests
 
@@ -199,7 +202,7 @@ class GitHubForge:
 
     def _is_ours(self, comment: Any, number: int) -> bool:
         by, issue = read(lambda it: (parse.person(it["user"]), it["issue_url"]), comment)
-        return bool(by.login) and by.login == self.me().login and issue.endswith(f"/issues/{number}")
+        return by.login == self.me().login and issue.endswith(f"/issues/{number}")
 
     def set_status(self, commit: str, status: Status) -> None:
         if len(status.words) > statuses.WORDS_CHARS:
