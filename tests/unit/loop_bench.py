@@ -62,11 +62,13 @@ class FrailLedger(MemoryLedger):
 
 
 class Bench:
+    make_records: Callable[[], Any] = staticmethod(lambda: DuckDbRecords(None))
+
     def __init__(
         self, folder: Path, *, steps: bool = True, queues: bool = False, cpus: float = 4, **features: Any
     ) -> None:
         self.folder, self.clock, self.repo = folder, FakeClock(), MemoryRepo()
-        self.ledger, self.results, self.records = FrailLedger(), MemoryResults(), DuckDbRecords(None)
+        self.ledger, self.results, self.records = FrailLedger(), MemoryResults(), self.make_records()
         self.store = MemoryArtifacts()
         self.capacity = Capacity(cpus=cpus, memory_gb=64)
         self.provider = FakeProvider(

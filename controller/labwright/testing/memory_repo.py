@@ -111,6 +111,8 @@ class MemoryRepo:
             raise Unavailable(f"{ref} is not at {commit}")
 
     def merge_base(self, one: str, other: str) -> str | None:
+        for commit in (one, other):
+            self._tree(commit)
         line = {info.sha for info in self._line(one)}
         return next((info.sha for info in self._line(other) if info.sha in line), None)
 

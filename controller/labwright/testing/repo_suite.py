@@ -202,3 +202,5 @@ class RepoSuite:
         world.repo.fetch()
         assert world.repo.merge_base(side, main) == two
         assert world.repo.merge_base(main, one) == one
+        with pytest.raises(Unavailable):
+            world.repo.merge_base(main, "0" * len(main))

@@ -12,9 +12,14 @@ from labwright.decide.approve import Judgement, Offer, judge
 from labwright.decide.discover import Tree, affected, changed_paths
 from labwright.decide.offer import offer_digest, offer_of
 from labwright.decide.plan import Tip
+from labwright.domain.errors import LabError
 from labwright.domain.forge import lane_of
+from labwright.domain.ids import Digest
+from labwright.domain.lab import Lab
 from labwright.domain.snapshot import CommitInfo, Snapshot
 from labwright.ports.ledger import PlanRow
+
+MOST_REVIEWED = 10  # former heads that are read again
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,8 @@ class Lanes:
     def __init__(self, world: World, intake: Intake) -> None:
         self.world, self.intake = world, intake
         self._trees: dict[int, Tree] = {}
+        self._asked: dict[tuple[str, str], Digest] = {}  # (reviewed commit, base's tip) → what it asks for
+        self._lab: Lab | None = None  # under which settings
 
     def plan(self, seen: Seen, now: datetime) -> Lane | None:
         """None for one whose base branch is not there. Raises Unavailable and Refused of the repository."""
@@ -55,15 +62,13 @@ class Lanes:
         tip = self.intake.tips.get(pull.base)
         if tip is None:
             return None
-        fork_point = repo.merge_base(pull.head, tip)
-        base = repo.snapshot(fork_point, self._known(pull.number)) if fork_point else Snapshot("", {})
+        base = self._parted(pull.head, tip)
         tree = self._tree(pull.number, pull.head, base)
-        self.intake.parsed.learn(tree.tasks.values())
-        names = affected(base, tree, self.intake.parsed.links(tree))
-        touched = frozenset(name for name in names if name in tree.tasks)
+        touched = self._touched(base, tree)
         paths = frozenset(changed_paths(base, tree.snapshot))
         made = self._weigh(lane_of(pull.number), pull.base, tree, touched)
-        offer = self._offer(made, pull.number, pull.head, touched, self._owners(paths, tip, now))
+        digest = offer_digest(made.asked, touched)
+        offer = offer_of(made.plan, made.asked, digest, self._same(seen, tip, digest), self._owners(paths, tip))
         info = repo.commits([pull.head])[pull.head]
         lane = Lane(seen, base, tree, touched, paths, made, offer, info, Judgement(()))
         return self.judged(lane, seen)
@@ -77,9 +82,37 @@ class Lanes:
     def forget(self, number: int) -> None:
         self._trees.pop(number, None)
 
-    def _known(self, number: int) -> Snapshot | None:
-        tree = self._trees.get(number)
-        return tree.snapshot if tree else None
+    def _parted(self, head: str, tip: str) -> Snapshot:
+        """The base branch where this head left it."""
+        fork_point = self.world.repo.merge_base(head, tip)
+        return self.world.repo.snapshot(fork_point) if fork_point else Snapshot("", {})
+
+    def _touched(self, base: Snapshot, tree: Tree) -> frozenset[str]:
+        self.intake.parsed.learn(tree.tasks.values())
+        names = affected(base, tree, self.intake.parsed.links(tree))
+        return frozenset(name for name in names if name in tree.tasks)
+
+    def _same(self, seen: Seen, tip: str, digest: Digest) -> set[str]:
+        """Commits that people reviewed and that ask for exactly this as well, as they read now; the head is one of them."""
+        head = seen.talk.pull.head
+        reviewed = list(dict.fromkeys(review.commit for review in reversed(seen.talk.reviews)))
+        others = [commit for commit in reviewed[:MOST_REVIEWED] if commit and commit != head]
+        return {head} | {commit for commit in others if self._asks(commit, tip) == digest}
+
+    def _asks(self, commit: str, tip: str) -> Digest | None:
+        """The digest of a former head; None where it cannot be read any more."""
+        if self._lab is not self.world.lab:
+            self._asked, self._lab = {}, self.world.lab
+        if (commit, tip) not in self._asked:
+            try:
+                base = self._parted(commit, tip)
+                tree = Tree(self.world.repo.snapshot(commit, base if base.commit else None))
+                touched = self._touched(base, tree)
+                asked = self._weigh("", "", tree, touched).asked
+                self._asked[commit, tip] = offer_digest(asked, touched)
+            except LabError:
+                return None
+        return self._asked[commit, tip]
 
     def _tree(self, number: int, head: str, base: Snapshot) -> Tree:
         known = self._trees.get(number)
@@ -94,14 +127,7 @@ class Lanes:
         tip = Tip(lane, tree.snapshot.commit, first_sight=False, target=target, touched=frozenset(touched))
         return self.intake.weigh(tree, touched, gone, tip)
 
-    def _offer(
-        self, made: Evaluated, number: int, head: str, touched: Collection[str], owners: Mapping[str, frozenset[str]]
-    ) -> Offer:
-        digest = offer_digest(made.asked, touched)
-        same = {row.commit for row in self.world.book.ledger.plans(digest=digest) if row.branch == lane_of(number)}
-        return offer_of(made.plan, made.asked, digest, same | {head}, owners)
-
-    def _owners(self, paths: Collection[str], tip: str, now: datetime) -> Mapping[str, frozenset[str]]:
+    def _owners(self, paths: Collection[str], tip: str) -> Mapping[str, frozenset[str]]:
         lab = self.world.lab
         assert lab is not None  # noqa: S101
         return owners_of(self.world.repo, self.world.repo.snapshot(tip), paths, lab) if lab.forge else {}

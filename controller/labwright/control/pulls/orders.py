@@ -84,7 +84,7 @@ class Orders:
     def _orders(self, lane: Lane) -> Iterator[Order]:
         since, talk, policy = self._since(), lane.seen.talk, self._policy
         for comment in talk.comments:
-            if comment.edited or comment.at < since or comment.by.login == lane.seen.people.me:
+            if comment.edited or comment.at < since or comment.by.login.lower() == lane.seen.people.me.lower():
                 continue
             for command in parse_commands(comment.body):
                 at = f"comment:{comment.id}:{command.line}"
