@@ -1,4 +1,4 @@
-"""What a git user types for a job: its id or the start of it, a task's path, the start of a commit's SHA."""
+"""What a git user types for a job: its id or the start of it, a task's path, the start of a commit's SHA, a pull request."""
 
 import re
 from collections.abc import Iterable
@@ -7,8 +7,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from labwright.cli.lanes import condition, lane_in, wanted_by
 from labwright.cli.look import Look, quoted
 from labwright.domain.errors import LabError, Refused
+from labwright.domain.forge import number_of
 from labwright.domain.lifecycle import LIVE
 from labwright.settings import is_url
 
@@ -55,11 +57,21 @@ def one(look: Look, text: str) -> Named:
 
 def many(look: Look, text: str) -> list[Named]:
     """Newest first, never empty. A job's id wins over a task, a task over the start of an id, that over a commit."""
+    if lane := lane_in(text):
+        return _of_lane(look, lane)
     task = task_path(text, look.place.repo)
     exact = _exactly(look, text, task)
     found = exact or _starting(look, text)
     if not found:
         raise Refused(f"there is no job, task or commit {text!r} that has run", hint="`lab jobs` lists what there is")
+    return sorted(found, key=lambda job: job.age, reverse=True)
+
+
+def _of_lane(look: Look, lane: str) -> list[Named]:
+    """What it launched or reuses."""
+    found = _known(look, f"SELECT {_FIELDS} FROM jobs WHERE {condition(look, lane)}", lane)  # noqa: S608  # quoted
+    if not found:
+        raise Refused(f"pull request {number_of(lane)} has no jobs", hint=f"`lab why {lane}` says what it waits for")
     return sorted(found, key=lambda job: job.age, reverse=True)
 
 
@@ -81,8 +93,9 @@ def _starting(look: Look, text: str) -> list[Named]:
     return list(jobs.values()) or [job for job in known if job.commit.startswith(text)]
 
 
-def _known(look: Look, sql: str) -> list[Named]:
-    """The records', and what the ledger knows sooner; without records all of the ledger's."""
+def _known(look: Look, sql: str, lane: str = "") -> list[Named]:
+    """The records', and what the ledger knows sooner; without records all of the ledger's. Of `lane` alone, where one is
+    given."""
     try:
         found = _ask(look, sql)
         fresh: Iterable[Any] = look.ledger.jobs(states=LIVE) if look.ledger else ()
@@ -90,6 +103,9 @@ def _known(look: Look, sql: str) -> list[Named]:
         if look.ledger is None:
             raise
         found, fresh = [], look.ledger.jobs()
+    if lane:
+        wanted = wanted_by(look, lane)
+        fresh = [job for job in fresh if job.branch == lane or job.id in wanted]
     return list({job.job: job for job in (*found, *map(_of_job, fresh))}.values())
 
 

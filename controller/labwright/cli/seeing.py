@@ -4,9 +4,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from labwright.cli.lanes import by_number, jobs_by_state
 from labwright.cli.look import Look, Row, by, listed
 from labwright.cli.waiting import reason, under_way
 from labwright.domain.errors import LabError
+from labwright.domain.forge import number_of
 from labwright.domain.lifecycle import AT_PROVIDER, FINAL, LIVE, State
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ def see(look: Look) -> Row:
     busy = {job.id for job in running}
     seen["queued"] = _groups([job for job in jobs if job.state is State.QUEUED and job.id not in busy])
     seen["held"] = _groups([job for job in jobs if job.state is State.HELD])
+    seen["pulls"] = _pulls(look, seen.pop("told"), jobs)
     seen["finished"] = _finished(look)
     return seen
 
@@ -54,7 +57,21 @@ def _controller(look: Look) -> Row:
         "notes": {name: dict(notes) for name, notes in said.get("notes", {}).items()},
         "branches": dict(said.get("tips", {})),
         "unpublished": said.get("unpublished", 0),
+        "told": by_number(said),
     }
+
+
+def _pulls(look: Look, told: Mapping[int, Row], jobs: Sequence["Job"]) -> list[Row]:
+    """Those that ask for something or have jobs under way, newest first: as the controller has them, else what the ledger
+    tells."""
+    busy = {n for job in jobs if (n := number_of(job.branch)) is not None}
+    asking = {n for n, row in told.items() if row["tasks"] or row["invalid"] or not row["head"] or row["stop"]}
+    numbers = sorted(busy | asking, reverse=True)
+    states = jobs_by_state(look, numbers)
+    names = ("title", "author", "url", "head", "base", "draft", "fork", "approved", "waits", "launch", "reuse", "tasks")
+    return [
+        {"number": n, **{name: told.get(n, {}).get(name) for name in names}, "jobs": states.get(n, {})} for n in numbers
+    ]
 
 
 def _suspended(look: Look) -> dict[str, str]:

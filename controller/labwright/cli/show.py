@@ -32,17 +32,19 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show a job: where it comes from, what became of it and why, its results and its environment."""
+    from labwright.cli.lanes import where
     from labwright.cli.names import one
 
     with looking(repo) as look:
         found = all_of(look, one(look, job).job)
+        shown = where(look, found.get("branch"))
     if as_json:
         print_json(found)
         return
     from labwright.cli.show_page import page
     from labwright.cli.tables import console
 
-    console().print(page(found, look.now))
+    console().print(page(found | {"where": shown}, look.now))
 
 
 def all_of(look: Look, job: str) -> Row:

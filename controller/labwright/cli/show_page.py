@@ -49,7 +49,7 @@ def _parts(job: Row, now: datetime) -> Iterator["RenderableType"]:
 
 def _facts(job: Row, now: datetime) -> Iterator[tuple[str, Any]]:
     yield "parameters", parameters(job["parameters"] or {}, most=2000)
-    yield "commit", f"{(job['commit'] or '')[:12]} on {job['branch']} by {job['author']}"
+    yield "commit", f"{(job['commit'] or '')[:12]} on {job.get('where') or job['branch']} by {job['author']}"
     yield "created", f"{_time(job['created'])} ({ago(job['created'], now)})"
     if job.get("started"):
         ran = span(job.get("seconds")) or span((now - job["started"]).total_seconds())

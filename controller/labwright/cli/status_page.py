@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _ORDER = ("RUNNING", "LAUNCHING", "QUEUED", "HELD", "STOPPING", "LOST", "COMPLETE", "FAILED", "STOPPED")
 _METRICS = 3
+_PULLS = 8
 
 
 def page(seen: Row, now: datetime, *, width: int, height: int | None = None) -> "Group":
@@ -40,6 +41,8 @@ def _parts(seen: Row, now: datetime, width: int, height: int | None) -> Iterator
         + len(seen["notes"])
         + len(seen["suspended"])
         + min(len(seen["held"]), 5) * 2
+        + min(len(seen["pulls"]), _PULLS + 1)
+        + 2 * bool(seen["pulls"])
         + len(seen["finished"])
     )
     queued = [*_at_providers(seen["running"]), *seen["queued"]]
@@ -52,6 +55,7 @@ def _parts(seen: Row, now: datetime, width: int, height: int | None) -> Iterator
             yield cell(f"and {more:,} more running", "dim")
     yield from _waiting("queued", queued)
     yield from _waiting("held", seen["held"])
+    yield from _pulls(seen["pulls"], width)
     if seen["finished"]:
         yield Text()
         yield _finished(seen["finished"], now, width)
@@ -122,6 +126,36 @@ def _waiting(word: str, groups: list[Row]) -> Iterator["RenderableType"]:
         yield Text.assemble(head, ": ", cell(reason, "dim" if word == "queued" else ""))
     if len(groups) > 5:
         yield cell(f"and {sum(g['count'] for g in groups[5:]):,} more {word}", "dim")
+
+
+def _pulls(pulls: list[Row], width: int) -> Iterator["RenderableType"]:
+    from rich.text import Text
+
+    if not pulls:
+        return
+    yield Text()
+    made = table(["pull request", "title", "head", "jobs", "waits for"], whole=["pull request", "head"])
+    for pull in pulls[:_PULLS]:
+        by_state = [f"{pull['jobs'][word]:,} {word}" for word in _ORDER if pull["jobs"].get(word)]
+        made.add_row(
+            cell(f"#{pull['number']}", "bold"),
+            cell(pull["title"], most=60 if width >= 120 else 30),
+            cell((pull["head"] or "")[:10], "dim"),
+            cell(", ".join(by_state)),
+            cell(_standing(pull), "green" if pull["approved"] else "", most=200),
+        )
+    yield made
+    if len(pulls) > _PULLS:
+        yield cell(f"and {len(pulls) - _PULLS:,} more pull requests", "dim")
+
+
+def _standing(pull: Row) -> str:
+    if pull["waits"] is None:
+        return "no controller says"
+    words = str(pull["waits"]).removeprefix("waits for ")
+    if words:
+        return words
+    return "approved" if pull["approved"] else ""
 
 
 def _finished(jobs: list[Row], now: datetime, width: int) -> "RenderableType":

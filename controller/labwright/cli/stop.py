@@ -14,7 +14,9 @@ from labwright.settings import Place, find_place
 def stop(
     targets: Annotated[
         list[str] | None,
-        typer.Argument(metavar="JOB|TASK", help="Jobs, or tasks", autocompletion=completion.tasks_and_jobs),
+        typer.Argument(
+            metavar="JOB|TASK|pull:N", help="Jobs, tasks, pull requests", autocompletion=completion.tasks_and_jobs
+        ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every job that waits or runs")] = False,
     repo: RepoOption = None,
@@ -27,7 +29,7 @@ def stop(
     if bool(targets) is everything:
         raise typer.BadParameter("name jobs or tasks, or say --all")
     place = find_place(repo)
-    named = _live(place) if everything else [_named(place, target) for target in targets or ()]
+    named = _live(place) if everything else [name for target in targets or () for name in _named(place, target)]
     if not named:
         say("nothing waits or runs")
         return
@@ -47,14 +49,19 @@ def _live(place: Place) -> list[str]:
         ledger.close()
 
 
-def _named(place: Place, target: str) -> str:
-    """A task's path or a job's whole id."""
+def _named(place: Place, target: str) -> list[str]:
+    """A task's path, a job's whole id, or the ids of all jobs that a pull request has under way."""
+    from labwright.cli.lanes import lane_in
     from labwright.cli.names import task_path
-    from labwright.cli.targets import find_job, jobs_of_task
+    from labwright.cli.targets import find_job, jobs_of_lane, jobs_of_task
 
+    if lane := lane_in(target):
+        if not (jobs := jobs_of_lane(place, lane)):
+            raise Refused(f"nothing of {clean(target)} waits or runs", hint=f"`lab jobs {lane}` shows what it had")
+        return [job.id for job in jobs]
     if jobs_of_task(place, target):
-        return task_path(target, place.repo)
+        return [task_path(target, place.repo)]
     job = find_job(place, target)
     if job is None:
         raise Refused(f"there is no job or task {clean(target)}", hint="`lab status` shows what waits and runs")
-    return job.id
+    return [job.id]

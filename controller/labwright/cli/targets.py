@@ -48,6 +48,20 @@ def jobs_of_task(place: Place, text: str) -> "Sequence[Job]":
         ledger.close()
 
 
+def jobs_of_lane(place: Place, lane: str) -> "Sequence[Job]":
+    """Those that a pull request launched and that are not over."""
+    from labwright.domain.lifecycle import LIVE
+    from labwright.wiring import open_ledger
+
+    if not place.used:
+        return ()
+    ledger = open_ledger(place, read_only=True)
+    try:
+        return [job for job in ledger.jobs(states=LIVE) if job.branch == lane]
+    finally:
+        ledger.close()
+
+
 class Desk:
     """A branch's tip, as the controller would read it for `lab run`."""
 

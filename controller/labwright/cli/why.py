@@ -11,6 +11,7 @@ from labwright.cli.look import Look, Row, looking
 from labwright.cli.names import task_path
 from labwright.cli.shell import JsonOption, RepoOption
 from labwright.domain.errors import Invalid, LabError, Refused
+from labwright.domain.ids import JobId
 from labwright.settings import is_url, place_of
 
 if TYPE_CHECKING:
@@ -21,27 +22,42 @@ if TYPE_CHECKING:
 def why(
     what: Annotated[
         str,
-        typer.Argument(help="A task, a job, the start of its id, or a path", autocompletion=completion.tasks_and_jobs),
+        typer.Argument(
+            help="A task, a job, the start of its id, a path, or pull:N", autocompletion=completion.tasks_and_jobs
+        ),
     ],
     branch: Annotated[str | None, typer.Option(help="Which branch's tip (default: the default branch)")] = None,
     repo: RepoOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Explain why something runs, ran, waits or does not run."""
+    from labwright.cli.why_pull import heading
+
     with looking(repo) as look:
         found = explain(look, what, branch)
+        title = heading(found, look) if "pull" in found and found["job"] is None else ""
     if as_json:
         print_json(found)
         return
     from labwright.cli.tables import console
     from labwright.cli.why_page import page
 
-    console().print(page(found))
+    console().print(page(found, title))
 
 
 def explain(look: Look, what: str, branch: str | None) -> Row:
-    """{"task", "job", "branch", "commit", "gates": […], "trials": […]}; `job` is set when one was asked for."""
+    """{"task", "job", "branch", "commit", "gates": […], "trials": […]}; `job` is set when one was asked for, `pull` of a
+    pull request and of its jobs."""
+    from labwright.cli.lanes import lane_in
+    from labwright.cli.why_pull import explain_pull
+
+    if lane := lane_in(what):
+        return explain_pull(look, lane)
     task, job = _subject(look, what)
+    if lane := lane_in(branch):
+        return explain_pull(look, lane, job, task)
+    if job and branch is None and (lane := _lane_of(look, job)):
+        return explain_pull(look, lane, job) | {"task": task}
     found: Row = {"task": task, "job": job, "branch": None, "commit": None, "gates": [], "trials": []}
     try:
         _at_tip(look, found, branch)
@@ -77,6 +93,17 @@ def _subject(look: Look, what: str) -> tuple[str, str | None]:
     return named.task, None if named.task == task else named.job
 
 
+def _lane_of(look: Look, job: str) -> str | None:
+    """Of the pull request whose approval a job waits for. What a branch asks for as well is that branch's."""
+    from labwright.domain.forge import number_of
+
+    jobs = look.ledger.jobs(ids=[JobId(job)]) if look.ledger else ()
+    if not jobs or number_of(jobs[0].branch) is None or look.ledger is None:
+        return None
+    wants = look.ledger.wants(None, [jobs[0].task])
+    return None if any(w.job == job and number_of(w.branch) is None for w in wants) else jobs[0].branch
+
+
 def _gate(found: Row, gate: str, passed: bool | None, text: str, hint: str = "") -> None:
     found["gates"].append({"gate": gate, "passed": passed, "text": text, "hint": hint})
 
@@ -97,7 +124,7 @@ def _at_tip(look: Look, found: Row, branch: str | None) -> None:
     _gate(found, "commit", True, f"{chosen} is at {commit[:10]} “{info.subject}”")
     with desk(work, commit, chosen, look.ledger) as at:
         _watched(look, found, at, commit)
-        _task(found, at)
+        _task(look, found, at)
 
 
 def _clone(look: Look) -> Any:
@@ -139,10 +166,11 @@ def _watched(look: Look, found: Row, at: "Desk", commit: str) -> None:
         )
 
 
-def _task(found: Row, at: "Desk") -> None:
+def _task(look: Look, found: Row, at: "Desk") -> None:
     task, tree = found["task"], at.tree
     if task not in tree.tasks:
-        _gate(found, "task", False, f"{found['branch']} has no experiments/{task}/task.yaml", _missing(found, at))
+        hint = _proposed(look, task) or _missing(found, at)
+        _gate(found, "task", False, f"{found['branch']} has no experiments/{task}/task.yaml", hint)
         return
     asked = at.ask(tree, [task])[task]
     _gate(found, "task", True, f"experiments/{task}/task.yaml is there")
@@ -174,6 +202,13 @@ def _trigger(found: Row, asked: "Asked") -> None:
         _gate(found, "on", False, f"on.branches is {', '.join(on.branches)}, and this is {found['branch']}")
     elif on and on.manual:
         _gate(found, "on", None, "on.manual: only a person starts it", f"lab run {found['task']}")
+
+
+def _proposed(look: Look, task: str) -> str:
+    from labwright.cli.why_pull import elsewhere
+
+    lanes = elsewhere(look, task)
+    return f"it is part of {', '.join(lanes[:3])}: `lab why {lanes[0]}`" if lanes else ""
 
 
 def _missing(found: Row, at: "Desk") -> str:

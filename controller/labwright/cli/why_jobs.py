@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from labwright.cli.lanes import where
 from labwright.cli.look import Look, Row
 from labwright.cli.waiting import under_way
 from labwright.decide.plan import satisfying
 from labwright.domain.errors import Refused
-from labwright.domain.job import SUPERSEDED, Job, Trial, Want, Wanted
+from labwright.domain.forge import number_of
+from labwright.domain.job import SUPERSEDED, Held, Job, Trial, Want, Wanted
 from labwright.domain.lifecycle import AT_PROVIDER, State
 
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ def _not_launched(trial: Trial, want: Want | None, asked: "Asked", gone: Sequenc
 
 
 def _answered(look: Look, job: Job, want: Want | None) -> Row:
-    origin = f"by {job.author} with commit {job.commit[:10]} on {job.branch}"
+    origin = f"by {job.author} with commit {job.commit[:10]} on {where(look, job.branch)}"
     asked = _asked_by(look, job)
     if want is not None and want.how is Wanted.REUSED and want.commit != job.commit:
         first = f"reused at {want.commit[:10]}: {job.id} has the same content, launched {origin}"
@@ -131,11 +133,13 @@ def standing(look: Look, job: Job) -> Row:
 
 def _held(look: Look, job: Job) -> Row:
     gate, _, why = job.reason.partition(":")
-    if gate == "needs" or (job.needs and gate not in ("limit", "suspended")):
+    if gate == "needs" or (job.needs and gate not in ("limit", "suspended", "approval")):
         return _needs(look, job)
     steps = {"limit": f"lab confirm {job.plan[:12]}", "suspended": "lab resume"}
     if gate in steps:
         return {"text": f"held by {gate}:{why}", "next": steps[gate]}
+    if gate == Held.APPROVAL and number_of(job.branch) is not None:
+        return {"text": f"held by approval:{why}", "next": f"lab why {job.branch}"}
     return {"text": f"held: {job.reason}", "next": "" if look.live else "lab serve"}
 
 
