@@ -18,9 +18,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def forgejo() -> Iterator[ForgejoServer]:
-    """One for each worker of xdist. Tests make repositories of their own in it, and stop it never."""
+    """One for each worker of xdist, with short pages. Tests make repositories of their own in it, and never stop it."""
     try:
-        server = ForgejoServer()
+        server = ForgejoServer(page=15)
     except CannotRunHere as reason:
         absent = pytest.fail if os.environ.get("CI") else pytest.skip
         absent(str(reason))

@@ -61,12 +61,16 @@ class ForgejoWorld:
     def push(self, number: int, by: str) -> str:
         repo, branch = self._branches[number]
         sha = self._commit(repo, by, branch)
+        self.wait_for_head(number, sha)
+        return sha
+
+    def wait_for_head(self, number: int, sha: str) -> None:
+        """Forgejo tells itself of a push a little later."""
         deadline = time.monotonic() + 20
-        while self.api("GET", f"/pulls/{number}")["head"]["sha"] != sha:  # it tells itself a little later
+        while self.api("GET", f"/pulls/{number}")["head"]["sha"] != sha:
             assert time.monotonic() < deadline, "the push does not reach the pull request"
             time.sleep(0.02)
         self._wait_for_event(number, sha)
-        return sha
 
     def rename(self, number: int, title: str, by: str) -> None:
         self.api("PATCH", f"/pulls/{number}", {"title": title}, who=by)

@@ -65,6 +65,8 @@ ENABLED = false
 ENABLED = false
 [actions]
 ENABLED = false
+[api]
+MAX_RESPONSE_ITEMS = {page}
 [indexer]
 ISSUE_INDEXER_TYPE = db
 [queue]
@@ -92,16 +94,17 @@ def program() -> Path:
 
 
 class ForgejoServer:
-    """Raises CannotRunHere. `tokens` are everybody's, with all rights that their accounts have."""
+    """Raises CannotRunHere. `tokens` are everybody's, with all rights that their accounts have. `page`: items that it gives at
+    most; its default is 50, fewer make several pages of little."""
 
-    def __init__(self) -> None:
+    def __init__(self, page: int = 50) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="lab-forgejo-", dir="/tmp"))
         self.folder.chmod(0o755)
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._program = _for_nobody(program(), self.folder)
         shutil.copytree(_template(), self.folder, dirs_exist_ok=True)
-        _configure(self.folder, self.port)
+        _configure(self.folder, self.port, page)
         self.tokens: dict[str, str] = json.loads((self.folder / "tokens.json").read_text())
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
@@ -179,7 +182,7 @@ def _template() -> Path:
 
 def _fill(folder: Path, forgejo: Path) -> None:
     runs = _for_nobody(forgejo, folder)
-    _configure(folder, 1)
+    _configure(folder, 1, 50)
     _forgejo(runs, folder, "migrate")
     tokens = {}
     for who in PEOPLE:
@@ -194,9 +197,9 @@ def email(who: str) -> str:
     return f"{who}@lab.example"
 
 
-def _configure(folder: Path, port: int) -> None:
+def _configure(folder: Path, port: int, page: int) -> None:
     """It writes to its configuration: all of the folder is its own."""
-    (folder / "app.ini").write_text(_INI.format(user=_USER, folder=folder, port=port))
+    (folder / "app.ini").write_text(_INI.format(user=_USER, folder=folder, port=port, page=page))
     if _DROP:
         for path in (folder, *folder.rglob("*")):
             os.chown(path, NOBODY, NOBODY)
