@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from labwright.decide.pull_page import LEAST, full_plan, marker, plan_json, render, status_words
 from labwright.decide.pull_results import figures_of
@@ -329,3 +331,11 @@ def test_a_difference_counts_only_beyond_the_spread_and_by_the_metrics_own_direc
         assert f"| {mark} | `t` |" in render(page)
     assert figures_of([1.0, 3.0, float("nan")]) == Figures(2.0, math.sqrt(2), 2)
     assert figures_of([]) is None
+
+
+@given(st.text(max_size=60), st.integers(LEAST, 20_000))
+@settings(max_examples=60, deadline=None)
+def test_r33_any_text_at_any_limit_leaves_the_comment_whole(text: str, limit: int) -> None:
+    made = render(big(4, 2, text), limit)
+    assert len(made) <= limit
+    check_whole(made)

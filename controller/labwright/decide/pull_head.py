@@ -43,7 +43,7 @@ def headline(page: PullPage, width: int = 200) -> str:
 
 
 def _first(page: PullPage, width: int) -> Iterator[str]:
-    new = len(_to_come(page))
+    new = len(to_come(page))
     own = [job for job in page.jobs if not job.reused]
     if own:
         ended = sum(job.state in FINAL for job in own)
@@ -57,7 +57,8 @@ def _first(page: PullPage, width: int) -> Iterator[str]:
         yield f"**{jobs}**{_places(page, width) if new else ''}{_hours(page) if new else ''}"
 
 
-def _to_come(page: PullPage) -> Sequence[str]:
+def to_come(page: PullPage) -> Sequence[str]:
+    """Jobs of the plan that are not there yet."""
     there = {job.job for job in page.jobs}
     return [trial.job for task in page.tasks for trial in task.launch if trial.job not in there]
 
@@ -99,7 +100,7 @@ def _beside(page: PullPage) -> Iterator[str]:
 def next_step(page: PullPage, width: int = 200) -> str:
     if page.has(Banner.FORK) or page.has(Banner.CLOSED):
         return ""
-    if _to_come(page) and page.waits_for:
+    if to_come(page) and page.waits_for:
         named = "; ".join(prose(words, width) for words in page.waits_for[:8])
         more = f"; and {len(page.waits_for) - 8} more" if len(page.waits_for) > 8 else ""
         return f"Waits for: {named}{more}."

@@ -6,7 +6,7 @@ from functools import partial
 
 from labwright.decide.fit import Part, fit
 from labwright.decide.markdown import short
-from labwright.decide.pull_head import banners, counts, headline, many
+from labwright.decide.pull_head import banners, counts, headline, many, to_come
 from labwright.decide.pull_parts import cautions, commands, files, foot, gates, problems, tasks
 from labwright.decide.pull_plan import full_plan, plan_json
 from labwright.decide.pull_results import failures, jobs, plots, progress, requirements, results
@@ -84,8 +84,7 @@ def status_words(page: PullPage) -> tuple[Light, str]:
 
 def _status(page: PullPage) -> tuple[Light, str]:
     own = [job for job in page.jobs if not job.reused]
-    there = {job.job for job in page.jobs}
-    new = sum(trial.job not in there for task in page.tasks for trial in task.launch)
+    new = len(to_come(page))
     bad = _what_is_wrong(page)
     if own and not new:
         return _running(page, bad)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from labwright.decide.markdown import code, encoded, link, plain, prose, row
 from labwright.decide.plot import number
-from labwright.decide.pull_head import many
+from labwright.decide.pull_head import many, to_come
 from labwright.domain.forge import number_of
 from labwright.domain.pull_page import Caution, FileLine, Links, PullPage, Reused, TaskLine
 
@@ -43,7 +43,7 @@ def listed(title: str, lines: Sequence[str], total: int, page: PullPage) -> str:
 def and_more(left: int, page: PullPage, what: str = "", some: bool = True) -> str:
     """`some`: whether any of them are above."""
     count = f"… and {left:,} more{what}" if some else f"{left:,}{what}"
-    return f"{count}{full_plan_link(page, ', ')}"
+    return f"{count}{full_plan_link(page, ': ')}"
 
 
 def full_plan_link(page: PullPage, before: str = "") -> str:
@@ -58,7 +58,7 @@ def address_of(links: Links, template: str, path: str) -> str:
 
 
 def tasks(page: PullPage, most: int) -> str:
-    """A table with the columns that have something to say, then what is refused and why."""
+    """A table with the columns that have something to say, then what is refused and why. Folded once all of it is launched."""
     shown = [task for task in page.tasks if _says(task)]
     if not shown:
         return ""
@@ -69,12 +69,13 @@ def tasks(page: PullPage, most: int) -> str:
         if len(shown) > most:
             parts.append(and_more(len(shown) - most, page, " tasks"))
     else:
-        parts.append(f"{many(len(shown), 'task')}{full_plan_link(page, ', ')}")
+        parts.append(f"{many(len(shown), 'task')}{full_plan_link(page, ': ')}")
     refused = [task for task in page.tasks if task.refused]
     lines = refusals(refused[:most])
     if refused:
         parts.append(listed("⛔ **Refused**:", lines, len(refused), page))
-    return "\n\n".join(parts)
+    made = "\n\n".join(parts)
+    return details("The plan", made) if page.jobs and not to_come(page) else made
 
 
 def refusals(found: Sequence[TaskLine]) -> list[str]:
@@ -161,7 +162,7 @@ def files(page: PullPage, most: int) -> str:
     told = ", ".join(f"{kinds[kind]:,} {kind}" for kind in ("added", "changed", "removed") if kinds[kind])
     title = f"Files that jobs run with, against {code(page.base_branch, 60)}: {told}"
     if most == 0:
-        return title + full_plan_link(page, ", ")
+        return title + full_plan_link(page, ": ")
     lines = [file_line(file) for file in changed[:most]]
     plain_title = f"Files that jobs run with: {told}"
     return details(plain_title, listed(f"Against {code(page.base_branch, 60)}:", lines, len(changed), page))
