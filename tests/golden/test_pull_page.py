@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labwright.decide.pull_page import LEAST, full_plan, marker, plan_json, render, status_words
-from labwright.decide.pull_results import figures_of
+from labwright.decide.pull_results import deltas_of, figures_of
 from labwright.domain.errors import Problem
 from labwright.domain.forge import Light
 from labwright.domain.lifecycle import State
@@ -331,6 +331,31 @@ def test_a_difference_counts_only_beyond_the_spread_and_by_the_metrics_own_direc
         assert f"| {mark} | `t` |" in render(page)
     assert figures_of([1.0, 3.0, float("nan")]) == Figures(2.0, math.sqrt(2), 2)
     assert figures_of([]) is None
+
+
+def test_values_of_jobs_become_differences_of_each_metric_that_the_head_has() -> None:
+    base = {"t": {"loss": [2.0, 4.0], "old": [1.0]}}
+    head = {"t": {"loss": [1.0], "acc": [0.5, float("inf")]}, "u": {"loss": [float("nan")]}}
+    assert deltas_of(base, head, {("t", "loss"): True}) == (
+        Delta("t", "acc", None, None, Figures(0.5, None, 1)),
+        Delta("t", "loss", True, Figures(3.0, math.sqrt(2), 2), Figures(1.0, None, 1)),
+        Delta("u", "loss", None, None, None),
+    )
+
+
+def test_jobs_that_are_held_for_an_approval_say_what_they_wait_for() -> None:
+    page = running()
+    held = replace(
+        page,
+        jobs=tuple(replace(job, state=State.HELD) for job in page.jobs),
+        gates=(Gate("label", False, "the label `lab:run`"),),
+    )
+    assert render(held).split("\n")[:3] == [
+        "⏳ **0 of 12 jobs ended**: 12 held · 37 reused · 2 superseded",
+        "",
+        "Waits for: the label `lab:run`.",
+    ]
+    assert status_words(held)[1] == "0 of 12 jobs ended: 12 held; waits for: the label lab:run"
 
 
 @given(st.text(max_size=60), st.integers(LEAST, 20_000))

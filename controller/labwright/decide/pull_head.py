@@ -100,7 +100,7 @@ def _beside(page: PullPage) -> Iterator[str]:
 def next_step(page: PullPage, width: int = 200) -> str:
     if page.has(Banner.FORK) or page.has(Banner.CLOSED):
         return ""
-    if to_come(page) and page.waits_for:
+    if page.waits_for and (to_come(page) or any(job.state is State.HELD for job in page.jobs)):
         named = "; ".join(prose(words, width) for words in page.waits_for[:8])
         more = f"; and {len(page.waits_for) - 8} more" if len(page.waits_for) > 8 else ""
         return f"Waits for: {named}{more}."

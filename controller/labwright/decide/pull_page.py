@@ -121,7 +121,9 @@ def _running(page: PullPage, bad: Sequence[str]) -> tuple[Light, str]:
     unmet = [requirement for requirement in page.requirements if requirement.passed is False]
     if any(job.state not in FINAL for job in own):
         ended = sum(job.state in FINAL for job in own)
-        return Light.PENDING, f"{ended:,} of {many(len(own), 'job')} ended: {counts(own)}"
+        held = any(job.state is State.HELD for job in own) and page.waits_for
+        waits = f"; waits for: {'; '.join(page.waits_for)}" if held else ""
+        return Light.PENDING, f"{ended:,} of {many(len(own), 'job')} ended: {counts(own)}{waits}"
     words = "; ".join([counts(own), *(f"not met: {unmet_one.text}" for unmet_one in unmet), *bad])
     open_ones = any(requirement.passed is None for requirement in page.requirements)
     if unmet or bad or any(job.state is not State.COMPLETE for job in own):
