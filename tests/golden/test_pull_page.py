@@ -244,6 +244,7 @@ def check_whole(text: str) -> None:
     assert outside.count("<details>") == outside.count("</details>") == len(WHOLE.findall(outside))
     assert text.count("<!--") == 1
     assert not re.search(r"^\s*/lab\b", text, re.MULTILINE)
+    assert not re.search(r"^\s*/", outside, re.MULTILINE)  # what GitLab would do
     spans = re.sub(r"(?<![`\\])(`+)(?!`)(.+?)(?<!`)\1(?!`)|<code>[^<>]*</code>", "", outside)
     assert not re.search(r"(?<!\\)<(?!/?details>|/?summary>|!-- labwright:)", spans)
     assert "@org" not in spans
@@ -356,6 +357,13 @@ def test_jobs_that_are_held_for_an_approval_say_what_they_wait_for() -> None:
         "Waits for: the label `lab:run`.",
     ]
     assert status_words(held)[1] == "0 of 12 jobs ended: 12 held; waits for: the label lab:run"
+
+
+def test_hours_that_nobody_can_know_are_not_told_as_none() -> None:
+    endless = replace(train(), limit_seconds=None, gpu_hours=0.0, expected_gpu_hours=None)
+    alone, mixed = replace(planned(), tasks=(endless,)), replace(planned(), tasks=(endless, train()))
+    assert ", GPU-hours not known: there is no time limit · " in render(alone).split("\n")[0]
+    assert ", 24 or more GPU-hours asked (≈ 9 from past runs); some jobs have no time limit" in render(mixed)
 
 
 @given(st.text(max_size=60), st.integers(LEAST, 20_000))

@@ -80,6 +80,8 @@ def _hours(page: PullPage) -> str:
     endless = any(task.launch and task.accelerators and task.limit_seconds is None for task in page.tasks)
     if not page.gpu_hours and not endless:
         return ""
+    if endless and not page.gpu_hours:
+        return ", GPU-hours not known: there is no time limit"
     asked = f"{number(page.gpu_hours)}{' or more' if endless else ''} GPU-hours asked"
     expected = page.expected_gpu_hours
     past = f" (≈ {number(expected)} from past runs)" if expected is not None else ""
