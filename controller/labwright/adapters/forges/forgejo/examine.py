@@ -95,17 +95,21 @@ def _one(name: str, check: Callable[[], tuple[str, str, str]]) -> Finding:
 def _labels(there: Callable[[], Collection[str]], wanted: Collection[str]) -> tuple[str, str, str]:
     missing = sorted(set(wanted) - set(there()))
     if missing:
-        return WARN, f"not there: {', '.join(missing)}", "`lab serve` makes them"
+        return WARN, f"not there: {', '.join(missing)}", "`lab forge setup` makes them"
     return OK, ", ".join(sorted(wanted)) or "none is wanted", ""
 
 
 def _hook(api: Api, repo: str, url: str) -> tuple[str, str, str]:
     found = hooks_of(api, repo, url)
     if not found:
-        return WARN, f"no hook to {url}: changes are seen when it is polled next", "`lab serve` makes it"
+        return (
+            WARN,
+            f"no hook to {url}: changes are seen when it is polled next",
+            "`lab forge setup --hook URL` makes it",
+        )
     wrong = [amiss(hook) for hook in found]
     if all(wrong):
-        return WARN, f"the hook to {url}: {wrong[0]}", "`lab serve` mends it"
+        return WARN, f"the hook to {url}: {wrong[0]}", "`lab forge setup --hook URL` mends it"
     return OK, f"to {url} (its secret cannot be read back)", ""
 
 

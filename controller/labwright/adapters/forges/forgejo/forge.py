@@ -14,7 +14,7 @@ from labwright.adapters.forges.api import Api, NotThere
 from labwright.adapters.forges.forgejo import parse
 from labwright.adapters.forges.forgejo.calls import PAGE, everything, understood
 from labwright.adapters.forges.forgejo.examine import examine
-from labwright.adapters.forges.forgejo.hooks import put_hook
+from labwright.adapters.forges.forgejo.hooks import is_right, put_hook
 from labwright.adapters.forges.forgejo.listing import Listing
 from labwright.domain.errors import Refused
 from labwright.domain.finding import Finding
@@ -99,9 +99,12 @@ class ForgejoForge:
                 return Protection(False, "there is no such branch")
             if not state["protected"]:
                 return Protection(False)
-            # only administrators are told which rule it is: without its name, this raises
-            rule = str(state.get("effective_branch_protection_name") or branch)
-            return parse.protection(self._api.get(f"{self._repo}/branch_protections/{quote(rule, safe='')}"))
+            # its name may be a glob with slashes; only administrators are told of rules, for others this raises
+            name = state.get("effective_branch_protection_name") or branch
+            for rule in self._api.get(f"{self._repo}/branch_protections") or ():
+                if name in (rule.get("rule_name"), rule.get("branch_name")):
+                    return parse.protection(rule)
+        raise Refused(f"{self._api.what}: the rule {name} that protects {branch} is not told")
 
     def pusher(self, branch: str, commit: str) -> str:
         with understood(self._api):
@@ -153,12 +156,13 @@ class ForgejoForge:
         return new
 
     def add_hook(self, url: str, secret: str) -> bool:
+        """The secret of a hook cannot be read back: unless this object gave it, the hook is made anew."""
         with understood(self._api):
-            if self._hooked.get(url) == secret and put_hook(self._api, self._repo, url, None):
+            if self._hooked.get(url) == secret and is_right(self._api, self._repo, url):
                 return False
-            was_right = put_hook(self._api, self._repo, url, secret)
+            put_hook(self._api, self._repo, url, secret)
             self._hooked[url] = secret
-            return not was_right
+            return True
 
     def examine(self, labels: Collection[str], hook: str, branches: Collection[str]) -> Sequence[Finding]:
         return examine(self._api, self._repo, self._labels, self.protection, (labels, hook, branches))

@@ -43,24 +43,26 @@ def amiss(hook: Any) -> str:
     return f"it does not tell of {', '.join(sorted(missing))}" if missing else ""
 
 
-def put_hook(api: Api, repo: str, url: str, secret: str | None) -> bool:
-    """Whether a hook was there and right, as far as can be seen; with a secret, there is a new one afterwards and no other:
-    1.21 ignores a changed secret, so it is made anew, and the old one goes when the new one is there."""
+def is_right(api: Api, repo: str, url: str) -> bool:
+    """As far as can be seen."""
+    return any(not amiss(hook) for hook in hooks_of(api, repo, url))
+
+
+def put_hook(api: Api, repo: str, url: str, secret: str) -> None:
+    """In place of all that are there for this address: 1.21 ignores a changed secret, so the hook is made anew, and the old one
+    goes when the new one is there."""
     old = hooks_of(api, repo, url)
-    right = any(not amiss(hook) for hook in old)
-    if secret is not None:
-        body = {
-            "type": "forgejo",
-            "active": True,
-            "events": list(EVENTS),
-            "config": {"url": url, "content_type": "json", "secret": secret},
-        }
-        try:
-            api.send("POST", f"{repo}/hooks", body)
-        except Refused as error:
-            if "hook type" not in error.message:
-                raise
-            api.send("POST", f"{repo}/hooks", body | {"type": "gitea"})
-        for hook in old:
-            api.send("DELETE", f"{repo}/hooks/{hook['id']}")
-    return right
+    body = {
+        "type": "forgejo",
+        "active": True,
+        "events": list(EVENTS),
+        "config": {"url": url, "content_type": "json", "secret": secret},
+    }
+    try:
+        api.send("POST", f"{repo}/hooks", body)
+    except Refused as error:
+        if "hook type" not in error.message:
+            raise
+        api.send("POST", f"{repo}/hooks", body | {"type": "gitea"})
+    for hook in old:
+        api.send("DELETE", f"{repo}/hooks/{hook['id']}")

@@ -1,5 +1,6 @@
 """The list of open pull requests, and when each one changed."""
 
+import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -28,8 +29,13 @@ class Listing:
         self._edits: dict[int, str] = {}
         self._began: datetime | None = None
         self._until: datetime | None = None  # edits are known until then
+        self._lock = threading.Lock()
 
     def look(self) -> Sequence[Pull]:
+        with self._lock:
+            return self._look()
+
+    def _look(self) -> Sequence[Pull]:
         top = self._first()
         if self._seen(top) != self._top:
             top = self._read(top)

@@ -47,7 +47,7 @@ def pull(item: Item, updated: str = "") -> Pull:
         url=str(item.get("html_url") or ""),
         updated=updated or str(item.get("updated_at") or ""),
         labels=labels(item),
-        fork=not _lies_here(head, base),
+        fork=bool(item.get("flow")) or not _lies_here(head, base),
         draft=bool(item.get("draft", _drafted(title))),
         open=item.get("state") == "open",
         merged=bool(item.get("merged")),
@@ -60,7 +60,7 @@ def labels(item: Item) -> frozenset[str]:
 
 def _lies_here(head: Item, base: Item) -> bool:
     """Whether the head is a branch of the lab repository, which took a writer to make. A push to refs/for/main (AGit) takes no
-    more than reading, and is told as of this repository, but with an empty label."""
+    more than reading, and is told as of this repository, but with an empty label (newer versions: and with `flow` 1)."""
     there = head.get("repo")
     return there is not None and there.get("id") == (base.get("repo") or {}).get("id") and bool(head.get("label"))
 
@@ -194,9 +194,8 @@ def committers(commits: Iterable[Item]) -> frozenset[str]:
 
 
 def role(item: Item) -> Role | None:
-    """None for a word that is not known."""
-    user = item.get("user") or {}
-    return Role.NONE if user.get("prohibit_login") else _ROLES.get(str(item.get("permission")))
+    """None for a word that is not known. Whether the account is locked is told to administrators of the site alone."""
+    return _ROLES.get(str(item.get("permission")))
 
 
 def protection(rule: Item) -> Protection:
@@ -206,6 +205,8 @@ def protection(rule: Item) -> Protection:
     reviews = int(rule.get("required_approvals") or 0)
     if rule.get("enable_push") and not rule.get("enable_push_whitelist"):
         return Protection(False, "pushes by everybody who may write")
+    if files := str(rule.get("unprotected_file_patterns") or ""):
+        return Protection(False, f"pushes of {files} by everybody who may write")
     said = []
     if reviews:
         said.append(f"{reviews} review{'s' * (reviews > 1)}")
