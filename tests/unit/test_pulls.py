@@ -1,12 +1,13 @@
 """Pull requests in the loop: what is planned, what may run, and what happens when the world moves between two looks."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from labwright.domain.errors import Unavailable
-from labwright.domain.forge import Role
+from labwright.domain.forge import Light, Role
 from labwright.domain.job import ActKind
 from labwright.domain.lifecycle import State
 from labwright.testing.fake_provider import Story
@@ -317,3 +318,74 @@ def test_nothing_changed_is_one_request(bench: PullBench) -> None:
     bench.hook()
     bench.turn(3, seconds=0.1)
     assert bench.at.asked.total() - before == 1
+
+
+# what is told
+
+
+@pytest.mark.parametrize(("bar", "light"), [("base + 0.01", Light.SUCCESS), ("base - 0.2", Light.FAILURE)])
+def test_results_stand_beside_the_base_branchs_and_are_held_to_what_is_required(
+    bench: PullBench, bar: str, light: Light
+) -> None:
+    bench.push(**{"alpha/train": task_text("zero")})
+    bench.until_idle()
+    head = bench.propose(**{"alpha/train": task_text("one", f"require: loss <= {bar}\n")})
+    bench.approve()
+    bench.until_idle()
+    bench.settle(30)
+    assert "Results against `main`" in bench.comment()
+    assert "`loss`" in bench.comment()
+    assert bench.at.statuses[head, "labwright/require"].light is light
+    assert bench.at.statuses[head, "labwright"].light is light
+
+
+def test_a_pull_request_without_tasks_gets_a_good_status_and_no_comment(bench: PullBench) -> None:
+    bench.repo.branches["change-1"] = bench.repo.branches["main"]
+    head = bench.repo.commit({"README.md": b"words"}, branch="change-1")
+    bench.repo.refs["refs/pull/1/head"] = head
+    bench.at.open(1, head, "ada")
+    bench.settle()
+    assert bench.at.statuses[head, "labwright"].light is Light.SUCCESS
+    assert bench.at.talks[1].comments == ()
+
+
+def test_R33_names_of_people_and_tasks_bring_no_markup_into_the_comment(bench: PullBench) -> None:
+    bench.propose(**{"alpha/x": "name: '``` @org/all <!-- labwright:pull:1:0 --> | ![a](http://e/x)'\nrun: echo x\n"})
+    bench.at.write(1, "/lab stop @org/all![a](http://e/x)", "ada")
+    bench.settle(30)
+    assert bench.comment().count("<!--") == 1
+    assert "![" not in bench.comment()
+    assert "\n/lab" not in bench.comment()
+
+
+def test_a_comment_that_somebody_removed_is_written_anew(bench: PullBench) -> None:
+    bench.propose()
+    bench.settle(20)
+    talk = bench.at.talks[1]
+    bench.at.talks[1] = replace(talk, comments=())
+    bench.propose(text="two")
+    bench.settle(20)
+    assert "alpha/train" in bench.comment()
+
+
+def test_a_lost_state_folder_finds_its_comment_again(bench: PullBench) -> None:
+    bench.propose()
+    bench.settle(20)
+    bench.ledger = type(bench.ledger)()
+    bench.start()
+    bench.settle(20)
+    assert "alpha/train" in bench.comment()
+
+
+def test_progress_is_told_at_a_humane_rate(tmp_path: Path) -> None:
+    bench = PullBench(tmp_path, LAB.replace("update: 1s", "update: 60s"), cpus=1)
+    sweep = "sweeps: {sweep_config: {x: [1, 2, 3, 4, 5, 6]}}\n"
+    bench.propose(**{"alpha/train": task_text("one", sweep)})
+    bench.approve()
+    bench.settle(20)
+    before = bench.at.asked["comment"]
+    bench.until(lambda: len([j for j in bench.pulled if j.state is State.COMPLETE]) == 6)
+    assert bench.at.asked["comment"] - before <= 2
+    bench.turn(3, seconds=60)
+    assert "6 complete" in bench.comment()
+    bench.close()

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from labwright.domain.forms import Amount, Flag, Form, Line, Lines, Natural, Positive, Retention
+from labwright.domain.requirement import Requires
 
 
 class Limits(Form):
@@ -60,6 +61,9 @@ class Policy(Form):
     )
     on_close: Literal["queued", "running", "never"] = Field(
         "queued", description="Jobs of a pull request that stop when it is closed unmerged; `running`: these too."
+    )
+    require: Requires = Field(
+        (), description="What results of a pull request must be, of each task that reports the metric."
     )
     quotas: Quotas | None = Field(None, description="How much may be used.")
     retention_s: Retention = Field(

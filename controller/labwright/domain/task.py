@@ -29,6 +29,7 @@ from labwright.domain.forms import (
 )
 from labwright.domain.parameters import Parameter, Parameters, Sweep
 from labwright.domain.paths import Below, Needs, Tracked, below, remote, revision
+from labwright.domain.requirement import Requires
 from labwright.domain.resources import Accelerators, Environment, Resources
 
 __all__ = ["Accelerators", "Concurrency", "Environment", "Form", "Model", "Notify", "On", "Parameter", "Resources"]
@@ -134,6 +135,7 @@ class Task(Form):
     priority: Priority = Field(0, description="Higher goes first.")
     on: On = Field(On(), description="What launches the task.")
     concurrency: Concurrency = Field(Concurrency(), description="What newer content does to older jobs.")
+    require: Requires = Field((), description="What its results in a pull request must be: `val_loss <= base + 0.01`.")
     notify: Notify | None = Field(None, description="Who is told of the end.")
 
     @model_validator(mode="before")

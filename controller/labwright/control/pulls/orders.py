@@ -114,6 +114,7 @@ class Orders:
                 answer = self._answer(order, lane, now)
             except Refused as error:
                 answer = f"refused: {error}"
+            answer = self.world.masks.clean(answer)
             act = Act(
                 id=f"{lane.name}#{order.id}",
                 kind=_KINDS.get(order.verb, ActKind.ASK),

@@ -6,7 +6,9 @@ from typing import Any
 
 from labwright.control.pulls.lane import Lane
 from labwright.control.pulls.orders import Answer
+from labwright.control.pulls.results import Finals, deltas_of, finals_of, requirements_of
 from labwright.decide.discover import EXPERIMENTS
+from labwright.decide.honesty import warnings_of
 from labwright.decide.manifest_of import manifest_path
 from labwright.decide.markdown import encoded
 from labwright.domain.forge import Features
@@ -15,6 +17,7 @@ from labwright.domain.lifecycle import LIVE, State
 from labwright.domain.plan import Launch
 from labwright.domain.pull_page import (
     Banner,
+    Caution,
     Change,
     FileLine,
     JobLine,
@@ -27,10 +30,12 @@ from labwright.domain.pull_page import (
 )
 from labwright.domain.task import Task
 from labwright.ports.records import QueryLimits, Records
+from labwright.ports.repo import Repo
 
 CONFIGURES = ("lab.yaml", "templates/", "CODEOWNERS", ".github/CODEOWNERS", "docs/CODEOWNERS", ".gitlab/CODEOWNERS",
               ".forgejo/CODEOWNERS", ".gitea/CODEOWNERS")  # fmt: skip
 MOST_JOBS = 5000  # of which the records are asked
+MOST_FILES, MOST_BYTES, MOST_RULES = 500, 4 << 20, 50  # that are looked into for what a diff does not show
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,8 @@ class Draft:
     lab: str
     label: str
     jobs: Sequence[Job]  # that it asks for and that are there, the newest of each trial
+    base_jobs: Sequence[Job]  # that the base branch's tip asks for, of the same tasks
+    require: Sequence[str]  # of lab.yaml
     answers: Sequence[Answer]
     void: str  # why an approval that was there counts no more, as last told
     suspended: str
@@ -49,10 +56,13 @@ class Draft:
     signature: str
 
 
-def page_of(draft: Draft, records: Records) -> PullPage:
+def page_of(draft: Draft, records: Records, repo: Repo) -> PullPage:
     lane = draft.lane
     own = [job for job in draft.jobs if job.branch == lane.name]
     known = _known(records, [job.id for job in draft.jobs] if own else ())
+    ended = [job for job in draft.jobs if job.state is State.COMPLETE] if own else []
+    specs = {task: found.spec for task, found in lane.made.asked.items() if task in lane.touched and found.spec}
+    finals = _finals(records, [job.id for job in (*ended, *draft.base_jobs)] if ended else ())
     return PullPage(
         lane=lane.name,
         number=lane.number,
@@ -63,11 +73,14 @@ def page_of(draft: Draft, records: Records) -> PullPage:
         signature=draft.signature,
         tasks=tuple(_tasks(draft, _past(records, lane.touched))),
         files=tuple(_files(lane)),
+        cautions=_cautions(lane, repo),
         problems=lane.made.plan.invalid,
         banners=tuple(_banners(draft)),
         gates=lane.judgement.gates,
         approved_by=lane.judgement.approvers,
         jobs=tuple(_job(job, lane, known.get(job.id, {}), draft) for job in draft.jobs) if own else (),
+        deltas=tuple(deltas_of(specs, ended, draft.base_jobs, finals)),
+        requirements=tuple(requirements_of(specs, draft.require, ended, draft.base_jobs, finals)) if own else (),
         links=_links(draft),
         label=draft.label,
     )
@@ -134,6 +147,22 @@ def _files(lane: Lane) -> Iterator[FileLine]:
         yield FileLine(path, change, old.mode if old else "", new.mode if new else "", new.oid if new else "")
 
 
+def _cautions(lane: Lane, repo: Repo) -> tuple[Caution, ...]:
+    """What the diff of a bundle's file may not show (R21)."""
+    files = [file.path for file in _files(lane) if file.change is not Change.REMOVED]
+    entries = lane.tree.entries
+    regular = [path for path in files if entries[path].mode != "160000"]
+    sizes = repo.sizes([entries[path].oid for path in regular]) if regular else {}
+    read = [path for path in regular if sizes[entries[path].oid] <= MOST_BYTES][:MOST_FILES]
+    data = dict(zip(read, repo.read([entries[path].oid for path in read]), strict=True)) if read else {}
+    changed = ((path, lane.base.entries.get(path), entries[path], data.get(path, b"")) for path in files)
+    rules = [path for path in entries if path.rpartition("/")[2] == ".gitattributes"][:MOST_RULES]
+    rules = [path for path in rules if entries[path].mode in ("100644", "100755")]
+    texts = dict(zip(rules, repo.read([entries[path].oid for path in rules]), strict=True)) if rules else {}
+    specs = {lane.tree.tasks[task].path: spec for task in lane.touched if (spec := lane.made.asked[task].spec)}
+    return warnings_of(changed, texts, specs)
+
+
 def _banners(draft: Draft) -> Iterator[Notice]:
     lane, pull = draft.lane, draft.lane.seen.talk.pull
     if pull.fork:
@@ -189,6 +218,13 @@ def _known(records: Records, jobs: Collection[str]) -> Mapping[str, Mapping[str,
     return {row["job"]: row for row in _rows(records, sql)}
 
 
+def _finals(records: Records, jobs: Collection[str]) -> Finals:
+    if not jobs:
+        return {}
+    named = _in(list(jobs)[:MOST_JOBS])
+    return finals_of(_rows(records, f"SELECT job, name, last FROM final_metrics WHERE job IN ({named})"))  # noqa: S608
+
+
 def _past(records: Records, tasks: Collection[str]) -> Mapping[str, float]:
     """Task → seconds that its complete jobs took, in the middle."""
     if not tasks:
@@ -199,7 +235,7 @@ def _past(records: Records, tasks: Collection[str]) -> Mapping[str, float]:
 
 
 def _rows(records: Records, sql: str) -> list[dict[str, Any]]:
-    answer = records.query(sql, QueryLimits(rows=MOST_JOBS))
+    answer = records.query(sql, QueryLimits(rows=1_000_000))
     return [row for batch in answer.batches() for row in batch.to_pylist()]
 
 

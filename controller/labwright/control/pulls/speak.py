@@ -4,8 +4,8 @@ difference is written, at a rate that nobody's inbox minds."""
 import hashlib
 import hmac
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
@@ -13,11 +13,13 @@ from labwright.control.pulls.lane import Lane
 from labwright.control.pulls.orders import Answer
 from labwright.control.pulls.page import Draft, page_of
 from labwright.control.world import World, later
-from labwright.decide.pull_page import render, status_words
+from labwright.decide.markdown import clean, short
+from labwright.decide.pull_page import WORDS, render, status_words
 from labwright.domain.errors import LabError, OutcomeUnknown, Refused, Unavailable
-from labwright.domain.forge import Comment, Status
+from labwright.domain.forge import Annotation, Comment, Light, Status
 from labwright.domain.job import Job
 from labwright.domain.lifecycle import LIVE
+from labwright.domain.pull_page import PullPage
 
 CONTEXT = "labwright"
 Thought = tuple[object, ...]
@@ -28,9 +30,10 @@ _KEY = "forge:key"  # cursor: what the marker of our comments is signed with
 class Said:
     """What was written last."""
 
+    head: str
     body: str
-    comment: str  # its id
-    status: Status
+    comment: str  # its id; empty: there is none
+    statuses: tuple[Status, ...]
 
 
 class Speaker:
@@ -59,7 +62,7 @@ class Speaker:
 
     def _step(self, lane: Lane, answers: Sequence[Answer], now: datetime) -> datetime | None:
         forge, number, key = self.world.forge, lane.number, f"say {lane.name}"
-        if forge is None or self.world.calls.busy(key) or not self._worth_it(lane):
+        if forge is None or self.world.calls.busy(key):
             return None
         if lane.judgement.approved:
             self._void.pop(number, None)
@@ -115,6 +118,13 @@ class Speaker:
                 trials[key] = job
         return sorted(trials.values(), key=lambda job: (job.task, job.trial, job.id))
 
+    def _base_jobs(self, lane: Lane) -> Sequence[Job]:
+        """Of the touched tasks, as the base branch's tip has them; not the pull request's own, once it is merged."""
+        book, base = self.world.book, lane.seen.talk.pull.base
+        wants = book.ledger.wants(base, lane.touched) if lane.touched else ()
+        jobs = book.jobs([want.job for want in wants if want.job])
+        return [job for job in jobs.values() if job.branch != lane.name]
+
     def _draft(self, lane: Lane, jobs: Sequence[Job], answers: Sequence[Answer]) -> Draft:
         lab, forge = self.world.lab, self.world.forge
         assert lab is not None and forge is not None  # noqa: S101  # there are lanes only with both
@@ -123,6 +133,8 @@ class Speaker:
             lab=lab.name,
             label=lab.policy.approve.label,
             jobs=jobs,
+            base_jobs=self._base_jobs(lane),
+            require=lab.policy.require,
             answers=answers,
             void=self._void.get(lane.number, ""),
             suspended=self._suspended(),
@@ -149,35 +161,40 @@ class Speaker:
     def _ours(self, lane: Lane) -> Comment | None:
         me, sign = lane.seen.people.me.lower(), self._signature(lane)
         ours = [
-            c
-            for c in lane.seen.talk.comments
-            if c.by.login.lower() == me and f"labwright:{lane.name}:{sign} -->" in c.body
+            c for c in lane.seen.talk.comments if c.by.login.lower() == me and f"<!-- labwright:{lane.name}:" in c.body
         ]
-        return ours[0] if ours else None
+        signed = [c for c in ours if f":{sign} -->" in c.body]
+        return next(
+            iter([*signed, *ours]), None
+        )  # of a lost state folder: signed with another key, and ours all the same
 
     # off the loop's thread
 
     def _write(self, draft: Draft) -> Said:
         forge, lane = self.world.forge, draft.lane
         assert forge is not None  # noqa: S101
-        page = page_of(draft, self.world.records)
-        body = render(page, draft.features.comment_chars)
-        light, words = status_words(page)
+        raw = page_of(draft, self.world.records, self.world.repo)
+        page = replace(  # before anything is escaped; what marks the comment as ours is nobody's words
+            self.world.masks.cleaned(raw), lane=raw.lane, head=raw.head, digest=raw.digest, signature=raw.signature
+        )
         said = self._said.get(lane.number)
-        comment = self._comment(draft, body, said)
-        status = Status(CONTEXT, light, words, comment and lane.seen.talk.pull.url, summary=body)
-        if said is None or said.status != status or lane.head not in said.body:
-            forge.set_status(lane.head, status)
-        return Said(body, comment, status)
+        body = render(page, draft.features.comment_chars)
+        comment = self._comment(draft, body, said) if self._worth_it(lane) else ""
+        statuses = tuple(statuses_of(page, lane.seen.talk.pull.url, body))
+        before = said.statuses if said is not None and said.head == lane.head else ()
+        for status in statuses:  # also where nothing runs: one that is required must not keep a merge waiting for ever
+            if status not in before:
+                forge.set_status(lane.head, status)
+        return Said(lane.head, body, comment, statuses)
 
     def _comment(self, draft: Draft, body: str, said: Said | None) -> str:
         """Its id. A comment of ours that somebody removed is written anew; one whose writing went unanswered is looked for."""
         forge, lane = self.world.forge, draft.lane
         assert forge is not None  # noqa: S101
-        if said is not None and said.body == body:
+        if said is not None and said.comment and said.body == body:
             return said.comment
         ours = self._ours(lane)
-        known = said.comment if said else ours.id if ours else ""
+        known = said.comment if said and said.comment else ours.id if ours else ""
         if ours is not None and ours.id == known and ours.body.strip() == body.strip():
             return known
         if not known:
@@ -208,6 +225,20 @@ class Speaker:
         self._next[number] = later(self.world.now(), wait)
         words = str(error) if isinstance(error, LabError) else repr(error)
         self.world.alarms.raise_(f"comment on pull request {number}", f"not written: {words}")
+
+
+def statuses_of(page: PullPage, url: str, body: str) -> Iterator[Status]:
+    """One of the whole, and one of what results must be, which a branch's protection may require."""
+    light, words = status_words(page)
+    notes = tuple(Annotation(x.path, x.line, x.message) for x in page.problems)
+    yield Status(CONTEXT, light, words, url, summary=body, annotations=notes)
+    if page.requirements:
+        unmet = [x for x in page.requirements if x.passed is False]
+        open_ones = [x for x in page.requirements if x.passed is None]
+        over = all(job.state not in LIVE for job in page.jobs)
+        light = Light.FAILURE if unmet or (over and open_ones) else Light.PENDING if open_ones else Light.SUCCESS
+        told = [*unmet, *open_ones] or page.requirements
+        yield Status(f"{CONTEXT}/require", light, short(clean(told[0].words or told[0].text), WORDS), url)
 
 
 def marker_of(draft: Draft) -> str:
