@@ -100,6 +100,7 @@ def test_labels_are_missing_there_or_spelled_otherwise(forge: GitHubForge, world
     assert "missing: lab:hold, lab:run" in found(forge, ("lab:run", "lab:hold"))["labels"].text
     world.a_label("Lab:Run")
     assert found(forge, ("lab:run",))["labels"].text == "lab.yaml says lab:run, GitHub says Lab:Run"
+    assert found(forge, ("Lab:Run",))["labels"] == Finding("labels", OK, "all there")
 
 
 def test_a_branch_without_a_review_is_warned_of(forge: GitHubForge, world: World) -> None:

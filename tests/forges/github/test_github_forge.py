@@ -1,6 +1,7 @@
 """The adapter for GitHub, in front of the fake one."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -38,23 +39,19 @@ def test_each_thing_that_happens_to_a_pull_request_is_seen_in_its_list(forge: Gi
     assert len(set(seen)) == len(seen)
 
 
-def test_a_second_change_in_the_second_of_a_look_is_not_lost(
-    forge: GitHubForge, world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_second_change_in_the_second_of_a_look_is_not_lost(forge: GitHubForge, world: World) -> None:
     """`updated_at` has whole seconds: an approval that is dismissed in the second in which it was seen leaves no other trace."""
-    elapsed = [100.0]
-    monkeypatch.setattr("labwright.adapters.forges.github.forge.time.monotonic", lambda: elapsed[0])
     world.tick = 0
     world.open(7, A, "alice")
     review = world.review(7, "bob")
     first = texts(forge)[7]
     assert forge.talk(7).reviews[0].opinion is Opinion.APPROVED
     world.dismiss(7, review, "carol")
-    elapsed[0] += 3
+    world.now += timedelta(seconds=3)
     assert texts(forge)[7] != first  # so it is read again
     assert forge.talk(7).reviews[0].opinion is Opinion.DISMISSED
     settled = texts(forge)[7]
-    elapsed[0] += 60
+    world.now += timedelta(seconds=60)
     assert texts(forge)[7] == settled
 
 
@@ -272,7 +269,9 @@ def test_the_longest_comment_fits_and_a_longer_one_is_refused(forge: GitHubForge
         forge.comment(7, "ä" * (forge.features.comment_chars + 1))
 
 
-def test_a_label_comes_off_once_and_its_absence_is_no_error(forge: GitHubForge, world: World) -> None:
+def test_a_label_comes_off_once_and_its_absence_is_no_error(
+    forge: GitHubForge, github: FakeGitHub, world: World
+) -> None:
     world.open(7, A, "alice")
     world.put_label(7, "lab:run now/ä", "bob")
     forge.unlabel(7, "lab:run now/ä")
@@ -281,8 +280,10 @@ def test_a_label_comes_off_once_and_its_absence_is_no_error(forge: GitHubForge, 
     with pytest.raises(Refused):
         forge.unlabel(99, "lab:run")
     for dots in (".", "..", ""):  # `labels/.` are all of them
-        with pytest.raises(Refused):
+        sent = len(github.log)
+        with pytest.raises(Refused, match="nothing that is called"):
             forge.unlabel(7, dots)
+        assert len(github.log) == sent
 
 
 def test_labels_are_made_unless_there_in_whatever_spelling(forge: GitHubForge, world: World) -> None:

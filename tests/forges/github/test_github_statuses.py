@@ -8,6 +8,7 @@ from labwright.adapters.forges.github.forge import GitHubForge
 from labwright.domain.errors import Refused
 from labwright.domain.forge import Annotation, Light, Status
 from tests.forges.github.fake import FakeGitHub
+from tests.forges.github.routes import Reply
 from tests.forges.github.world import World
 
 A, B = "a" * 40, "b" * 40
@@ -74,12 +75,18 @@ def test_a_check_run_is_one_a_commit_and_name(app_forge: GitHubForge, github: Fa
     assert len(github.requests("PATCH")) + len(github.requests("POST", "/check-runs")) == writes
 
 
-def test_a_run_of_another_app_is_not_ours(app_forge: GitHubForge, world: World) -> None:
+@pytest.mark.parametrize("theirs", [{"name": "lab/Plan"}, {"app": {"id": 1}}])
+def test_a_run_of_another_app_or_name_is_not_ours(
+    app_forge: GitHubForge, github: FakeGitHub, world: World, theirs: dict[str, object]
+) -> None:
+    """Whatever GitHub's filters let through."""
     app_forge.set_status(A, RUNNING)
-    theirs = next(iter(world.checks.values()))
-    theirs["name"] = "lab/Plan"  # GitHub's filter may be laxer than we are
-    app_forge.set_status(A, RUNNING)
-    assert [it["name"] for it in world.checks.values()] == ["lab/Plan", "lab/plan"]
+    [check] = world.checks.values()
+    github.fail(
+        "GET", "/check-runs", Reply(200, {"total_count": 1, "check_runs": [{**github.shapes.check(check), **theirs}]})
+    )
+    app_forge.set_status(A, replace(RUNNING, words="4 of 5 run"))
+    assert [it["output"]["title"] for it in world.checks.values()] == ["3 of 5 run", "4 of 5 run"]
 
 
 def test_what_ended_begins_anew_as_a_run_of_its_own(app_forge: GitHubForge, world: World) -> None:
@@ -98,6 +105,7 @@ def test_remarks_come_in_batches_and_the_end_comes_with_the_last(
     sent = [it.body for it in github.requests("", "/check-runs") if it.method != "GET"]
     assert [len(it["output"]["annotations"]) for it in sent] == [50, 50, 20]
     assert [it["status"] for it in sent] == ["in_progress", "in_progress", "completed"]
+    assert ["conclusion" in it for it in sent] == [False, False, True]
 
 
 def test_remarks_are_not_doubled_and_old_ones_do_not_stay(app_forge: GitHubForge, world: World) -> None:

@@ -71,7 +71,9 @@ def test_a_token_that_is_not_taken_is_not_kept(github: FakeGitHub, world: World,
 def test_a_wrong_key_is_refused_without_a_word_of_it(github: FakeGitHub, key: str) -> None:
     with pytest.raises(Refused, match="no RSA key in PEM") as refused:
         app_tokens(github, key)()
+    assert refused.value.__cause__ is None
     assert refused.value.__suppress_context__
+    assert "forge.app.key" in refused.value.hint
     assert "c2VjcmV0" not in str(refused.value)
     assert not github.log
 

@@ -70,10 +70,6 @@ class Client(Api):
             "X-GitHub-Api-Version": VERSION,
         }
 
-    def fresh(self, path: str) -> Answer:
-        """With headers of now: what is kept has those of its time."""
-        return self._read(path, {})
-
     def pages(self, path: str, **query: Any) -> Iterator[Any]:
         """Raises Unavailable where something else than a list comes: it is no empty one, and nobody has taken anything back."""
         answer = self.ask(path, **query)

@@ -21,7 +21,7 @@ def access(api: Client, app: AppTokens | None, me: Callable[[], Person]) -> Iter
     name = api.repo.removeprefix("/repos/")
     try:
         who = me()
-        answer = api.fresh(api.repo)
+        answer = api.ask(api.repo)
         archived, private = read(lambda it: (it["archived"], it["private"]), answer.body)
     except LabError as error:
         yield told("forge", error)

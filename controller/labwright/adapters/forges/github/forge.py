@@ -2,8 +2,6 @@
 
 import itertools
 import re
-import threading
-import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
@@ -42,8 +40,7 @@ class GitHubForge:
             words_chars=statuses.WORDS_CHARS,
             links={"page": page + "/blob/{branch}/{path}", "raw": page + "/raw/{branch}/{path}"},
         )
-        self._lock = threading.Lock()
-        self._seen: dict[int, tuple[str, float]] = {}  # open ones: `updated`, and when we first saw it so (monotonic)
+        self._open: frozenset[int] = frozenset()  # those listed last
         self._secrets: dict[str, bytes] = {}  # of the hooks that we set, hashed
 
     def me(self) -> Person:
@@ -62,25 +59,13 @@ class GitHubForge:
         found = {}
         for answer in answers:
             for it in read(lambda body: [(one["updated_at"], parse.pull(one)) for one in body], answer.body):
-                found[it[1].number] = self._aged(it[1], parse.when(it[0]).timestamp(), answer)
+                found[it[1].number] = _aged(it[1], parse.when(it[0]).timestamp(), answer)
         if len(answers) > 1:  # one that changed while we turned the pages may be on none of those we saw
-            for number in self._seen.keys() - found.keys():
+            for number in self._open - found.keys():
                 if (still := self._alone(number)) and still.open:
                     found[number] = still
-        with self._lock:
-            self._seen = {number: seen for number, seen in self._seen.items() if number in found}
+        self._open = frozenset(found)
         return [found[number] for number in sorted(found)]
-
-    def _aged(self, pull: Pull, changed: float, answer: Answer) -> Pull:
-        """Times of GitHub's are whole seconds. What was seen in the second of its change counts as changed once more, when that
-        second has passed: whatever else happened in it is seen then."""
-        now = time.monotonic()
-        with self._lock:
-            first = self._seen.get(pull.number)
-            if first is None or first[0] != pull.updated:
-                first = self._seen[pull.number] = (pull.updated, now)
-        fresh = _said_at(answer) - changed < _SAME_SECOND and now - first[1] < _SAME_SECOND
-        return replace(pull, updated=f"{pull.updated} ~") if fresh else pull
 
     def _alone(self, number: int) -> Pull | None:
         try:
@@ -266,9 +251,11 @@ def _may_not_read(branch: str) -> Refused:
     )
 
 
-def _said_at(answer: Answer) -> float:
-    """By GitHub's clock; for want of it, as if whatever it says had only just happened."""
+def _aged(pull: Pull, changed: float, answer: Answer) -> Pull:
+    """Times of GitHub's are whole seconds. What is seen in the second of its change counts as changed once more when that second has
+    passed: whatever else happened in it is seen then."""
     try:
-        return parsedate_to_datetime(answer.headers["date"]).timestamp()
+        said = parsedate_to_datetime(answer.headers["date"]).timestamp()
     except (KeyError, ValueError):
-        return 0.0
+        return pull
+    return replace(pull, updated=f"{pull.updated} ~") if said - changed < _SAME_SECOND else pull

@@ -63,6 +63,8 @@ class AppTokens:
         except OutcomeUnknown as error:  # a token that nobody has harms nobody
             raise Unavailable(error.message, retry_in=15) from error
         except Refused as error:
+            if "→" not in error.message:  # the key was, and nobody was asked
+                raise
             raise Refused(error.message, hint=self._hint(error.message)) from error
         token, ends = read(lambda it: (str(it["token"]), parse.when(it["expires_at"])), answer)
         self._permissions = answer.get("permissions") or {}
