@@ -39,7 +39,25 @@ def test_with_secrets_only_whole_lines_are_taken_until_the_end(logs: Logs) -> No
 
 def test_a_line_without_end_is_taken_in_the_end(logs: Logs) -> None:
     assert logs.append("job", 1, chunk(b"x" * LINE), SECRET, last=False) == 0
-    assert logs.append("job", 1, chunk(b"x" * (LINE + 1)), SECRET, last=False) == LINE + 1
+    assert logs.append("job", 1, chunk(b"x" * (LINE + 8)), SECRET, last=False) == LINE + 1
+
+
+@pytest.mark.parametrize("end", range(9))
+@pytest.mark.parametrize("secrets", [SECRET, [b"hunter22", b"22and"], [b"hunter22", b"r2"]])
+def test_a_secret_in_a_line_without_end_is_cut_nowhere(logs: Logs, end: int, secrets: list[bytes]) -> None:
+    whole = b"x" * LINE + b"hunter22and" * 5 + b"y" * LINE
+    first = LINE + 33 + end
+    taken = logs.append("job", 1, chunk(whole[:first]), secrets, last=False)
+    assert taken > LINE
+    logs.append("job", 1, chunk(whole[taken:], taken), secrets, last=True)
+    assert len(kept(logs)) == len(whole)
+    assert b"hunt" not in kept(logs) and b"ter22" not in kept(logs)
+
+
+def test_a_line_of_nothing_but_secrets_is_taken_all_the_same(logs: Logs) -> None:
+    assert logs.append("job", 1, chunk(b"h" * (LINE + 9)), [b"hhhh"], last=False) > 0
+    assert set(kept(logs)) == {ord("*"), ord("h")} or set(kept(logs)) == {ord("*")}
+    assert b"hhhh" not in kept(logs)
 
 
 def test_what_was_written_before_a_crash_is_not_written_again(logs: Logs) -> None:

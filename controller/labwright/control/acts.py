@@ -59,6 +59,7 @@ class Acts:
             except Exception as error:
                 self.world.log.error("defect", doing=f"act {act.id}", error=repr(error), exc_info=error)
                 answer = f"failed, by a defect of Labwright: {error!r}"
+            answer = self.world.masks.clean(answer)
             ledger.finish_act(act.id, now, answer)
             self.acted = True
             self.world.notes.append(Batch(approvals=[approval_row(replace(act, done=now, answer=answer))]))

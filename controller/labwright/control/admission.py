@@ -29,8 +29,8 @@ class Admission:
         for verdict in admit(held, self.gates(held)) if held else ():
             if verdict.admitted:
                 moves.append(Move(verdict.job, State.QUEUED, verdict.reason, now))
-            elif verdict.reason != verdict.job.reason:
-                reasons.setdefault(verdict.reason, []).append(verdict.job)
+            elif (reason := self.world.masks.clean(verdict.reason)) != verdict.job.reason:
+                reasons.setdefault(reason, []).append(verdict.job)
         if moves or reasons:
             with book.transaction():
                 book.move(moves)

@@ -2,7 +2,7 @@
 
 Sound because the lease holder's loop is the only writer of jobs and attempts."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from typing import Any
@@ -21,6 +21,7 @@ class Book:
         self.ledger = ledger
         self.dirty: dict[JobId, None] = {}  # jobs whose rows in the records are older than here, in order of change
         self.changes = 0  # grows with every change: who saw the same number before has nothing new to look at
+        self.clean: Callable[[str], str] = str  # reasons are others' words, which may quote a secret
         self._changed: dict[tuple[JobId, int], Attempt] = {}  # attempts to write at the end of the turn
         self._turn: ExitStack | None = None
         self._begun = False
@@ -146,7 +147,7 @@ class Book:
         if not moves:
             return ()
         self._begin()
-        after = self.ledger.move([replace(asked, attempt=None) for asked in moves])
+        after = self.ledger.move([replace(asked, reason=self.clean(asked.reason), attempt=None) for asked in moves])
         for job, asked in zip(after, moves, strict=True):
             self._keep(job)
             if asked.attempt is not None:
@@ -157,6 +158,8 @@ class Book:
         """The same changes for all, written at once."""
         if not jobs:
             return
+        if "reason" in changes:
+            changes["reason"] = self.clean(changes["reason"])
         self._begin()
         for after in self.ledger.amend(jobs, **changes):
             self._keep(after)
@@ -164,6 +167,8 @@ class Book:
     def put_attempts(self, attempts: Sequence[Attempt]) -> None:
         """Written at the turn's end, each in its newest form; memory has them at once."""
         for attempt in attempts:
+            if (safe := self.clean(attempt.detail)) != attempt.detail:
+                attempt = replace(attempt, detail=safe)
             self._changed[attempt.job, attempt.n] = attempt
             self._keep_attempt(attempt)
         if self._turn is None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from labwright.control.logs import Logs
-from labwright.control.masks import mask
+from labwright.control.masks import mask_text
 from labwright.control.outbox import Outbox
 from labwright.control.world import World
 from labwright.decide.manifest_of import manifest_bytes, manifest_of
@@ -76,11 +76,10 @@ class Finisher:
 
     def _masked(self, target: "Target", collected: Collected) -> Collected:
         """Names of files and what was said of the environment are a job's words too (R23). Each path is there once."""
-        names, lab = self.world.secrets_of(target.task, target.attempt.provider), self.world.lab
-        values = self.world.masks.of(names, lab.secrets if lab else {}) if names else ()
+        values = self.world.masks_of(target.task, target.attempt.provider)
 
         def safe(text: str) -> str:
-            return mask(text.encode("utf-8", "replace"), values).decode("utf-8", "replace")
+            return mask_text(text, values)
 
         by_path = {path: a.model_copy(update={"path": path}) for a in collected.artifacts for path in [safe(a.path)]}
         said = collected.environment or ManifestEnvironment()

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from labwright.control.logs import Logs
-from labwright.control.masks import mask
+from labwright.control.masks import each, mask, mask_text
 from labwright.control.trouble import apart
 from labwright.control.world import World
 from labwright.decide.read_events import ReadEvents, read_events
@@ -81,7 +81,6 @@ class Harvester:
 
     def _masks(self, targets: Sequence[Target], brought: Brought) -> Mapping[Token, Sequence[bytes]]:
         """What must not be kept, by attempt. Of a job whose secrets cannot be known nothing is read until they are."""
-        sources = self.world.lab.secrets if self.world.lab else {}
         found: dict[Token, Sequence[bytes]] = {}
         brought.alarms["secrets"] = ""
         for target in targets:
@@ -89,8 +88,7 @@ class Harvester:
                 found[target.token] = ()  # it never was at a provider and said nothing
                 continue
             try:
-                names = self.world.secrets_of(target.task, target.attempt.provider)
-                found[target.token] = self.world.masks.of(names, sources) if names else ()
+                found[target.token] = self.world.masks_of(target.task, target.attempt.provider)
             except LabError as error:
                 brought.alarms["secrets"] = f"{error}; what {target.job.id} printed is not read before it can be masked"
         return found
@@ -130,6 +128,9 @@ class Harvester:
             rank = int(middle) if middle.isdecimal() and len(middle) < 10 else 0  # what the records can hold
             data = chunk.data + b"\n" if last else chunk.data
             read = read_events(mask(data, masks), target.job.id, target.attempt.n, rank)
+            if masks and b"\\" in data:  # JSON has many ways to write a character
+                read.points = [each(point, lambda text: mask_text(text, masks)) for point in read.points]
+                read.events = [each(event, lambda text: mask_text(text, masks)) for event in read.events]
             read.consumed = min(read.consumed, len(chunk.data))
         if read.consumed:
             brought.offsets.setdefault(target.token, {})[chunk.file] = chunk.offset + read.consumed

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from labwright.control.masks import mask
+from labwright.control.masks import cut, mask
 from labwright.ports.provider import Chunk
 
 LINE = 64 << 10  # an unfinished line longer than this is taken as it is
@@ -19,9 +19,12 @@ class Logs:
         return self.folder / job / f"{attempt}.txt"
 
     def append(self, job: str, attempt: int, chunk: Chunk, secrets: Sequence[bytes], *, last: bool) -> int:
-        """How many bytes of the chunk were taken. Whole lines only, so that a secret is never cut in two."""
+        """How many bytes of the chunk were taken. Whole lines only, or of a very long one as much as cuts no secret in two."""
         whole = chunk.data.rfind(b"\n") + 1
-        take = len(chunk.data) if last or not secrets or len(chunk.data) - whole > LINE else whole
+        if last or not secrets:
+            take = len(chunk.data)
+        else:
+            take = cut(chunk.data, secrets) if len(chunk.data) - whole > LINE else whole
         text = mask(chunk.data[:take], secrets)
         path = self.path(job, attempt)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -80,7 +80,7 @@ class Submitter:
         if job.stop_asked or permits.may_submit(job, now):
             return True
         why = permits.why_held(job)
-        if why and job.reason != (why := f"not submitted yet: {why}"):
+        if why and job.reason != (why := self.world.masks.clean(f"not submitted yet: {why}")):
             self.world.book.amend([job], reason=why)
         self._unsettled[job.id] = replace(unsettled, ask_at=later(now, AGAIN))
         return False
@@ -236,8 +236,8 @@ class Submitter:
         self._unsettled[attempt.job] = _Unsettled(attempt, later(now, wait), find=not safe, tries=tries)
         self.world.alarms.raise_(f"submit to {attempt.provider}", f"{error}; tried again")
         self.world.log.warning("not submitted", job=attempt.job, why=str(error), again_in=wait)
-        job = self.world.book.live.get(attempt.job)
-        if job is not None and job.reason != (why := f"not submitted yet: {error}"):
+        job, why = self.world.book.live.get(attempt.job), self.world.masks.clean(f"not submitted yet: {error}")
+        if job is not None and job.reason != why:
             self.world.book.amend([job], reason=why)
 
     def _broken(self, attempts: Sequence[Attempt], error: Exception) -> None:

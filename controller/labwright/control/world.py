@@ -2,7 +2,7 @@
 
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,10 +12,10 @@ import structlog
 
 from labwright.control.book import Book
 from labwright.control.calls import Calls
-from labwright.control.masks import Masks
+from labwright.control.masks import MaskedLog, Masks
 from labwright.control.permits import Permits
 from labwright.control.trouble import Troubles
-from labwright.decide.grants import given_to
+from labwright.decide.grants import given_to, own_secrets
 from labwright.domain.lab import Lab
 from labwright.domain.task import Task
 from labwright.ports.clock import Clock
@@ -49,9 +49,11 @@ class Alarms:
     """Conditions that a human should know of: raised and cleared by key, logged when they change."""
 
     log: Any
+    clean: Callable[[str], str] = str  # what others say may quote a secret
     on: dict[str, str] = field(default_factory=dict)
 
     def raise_(self, key: str, message: str) -> None:
+        message = self.clean(message)
         if self.on.get(key) != message:
             self.on[key] = message
             self.log.error("alarm", about=key, message=message)
@@ -85,14 +87,16 @@ class World:
     new_key: Callable[[], str] = lambda: secrets.token_hex(32)
     forge: Forge | None = None
     permits: Permits = field(default_factory=Permits)
+    masks: Masks = field(default_factory=Masks)
     notes: list[Batch] = field(default_factory=list)  # rows of plans, commits and acts, on their way to the records
     log: Any = field(default_factory=lambda: structlog.get_logger("labwright"))
 
     def __post_init__(self) -> None:
-        self.alarms = Alarms(self.log)
+        self.log = MaskedLog(self.log, self.masks)
+        self.book.clean = self.masks.clean
+        self.alarms = Alarms(self.log, self.masks.clean)
         self.calls = Calls(self.wake)
         self.troubles = Troubles(self.alarms, self.log)
-        self.masks = Masks()
 
     def now(self) -> datetime:
         return self.clock.now()
@@ -111,6 +115,12 @@ class World:
     def secrets_of(self, task: Task, provider: str) -> frozenset[str]:
         """Names of the secrets that a job is given, or was, as far as lab.yaml still says so."""
         return given_to(task, self.lab, provider)
+
+    def masks_of(self, task: Task, provider: str) -> Sequence[bytes]:
+        """What may not be kept of what a job says, the longest first. Not on the loop's thread: sources may have to be asked.
+        Raises Refused for a secret that nobody remembers and that cannot be had any more."""
+        lab = self.lab or Lab()
+        return self.masks.of(given_to(task, lab, provider), lab.secrets, own_secrets(lab))
 
     @property
     def suspended(self) -> Mapping[str, str]:
