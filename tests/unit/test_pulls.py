@@ -1,5 +1,6 @@
 """Pull requests in the loop: what is planned, what may run, and what happens when the world moves between two looks."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -252,7 +253,7 @@ def test_a_command_asks_as_a_label_does(bench: PullBench) -> None:
 
 def test_R2_naming_the_digest_approves_it(bench: PullBench) -> None:
     head = bench.propose()
-    bench.at.write(1, f"/lab run {head[:10]}", "cleo")
+    bench.at.write(1, f"/lab run {head}", "cleo")
     bench.hook()
     bench.until_idle()
     assert [job.state for job in bench.pulled] == [State.COMPLETE]
@@ -389,3 +390,36 @@ def test_progress_is_told_at_a_humane_rate(tmp_path: Path) -> None:
     bench.turn(3, seconds=60)
     assert "6 complete" in bench.comment()
     bench.close()
+
+
+def test_a_commit_that_launched_jobs_says_how_they_went(bench: PullBench) -> None:
+    bench.provider._story = Story(code=1)
+    bad = bench.push(**{"alpha/train": task_text("pushed")})
+    bench.until_idle()
+    bench.turn(5)
+    status = bench.at.statuses[bad, "labwright"]
+    assert (status.light, status.words) == (Light.FAILURE, "1 failed")
+    bench.provider._story = STORY
+    good = bench.push(**{"alpha/train": task_text("better")})
+    bench.until_idle()
+    bench.turn(5)
+    assert bench.at.statuses[good, "labwright"].light is Light.SUCCESS
+
+
+def test_a_merge_says_what_it_reused(bench: PullBench) -> None:
+    bench.propose()
+    bench.approve()
+    bench.until_idle()
+    merge = bench.push(**{"alpha/train": task_text("one")})
+    bench.at.shut(1, merged=True)
+    bench.hook()
+    bench.until_idle()
+    bench.turn(5)
+    assert bench.at.statuses[merge, "labwright"].words == "1 complete; 1 reused"
+
+
+def test_the_whole_plan_is_on_the_results_branch(bench: PullBench) -> None:
+    bench.propose()
+    bench.settle(20)
+    assert b"alpha/train" in bench.results.content["pulls/1/plan.md"]
+    assert json.loads(bench.results.content["pulls/1/plan.json"])["number"] == 1

@@ -25,7 +25,7 @@ def task_plots(standing: Standing, series: Series) -> Mapping[str, tuple[str, st
         many = f" of the best {len(curves)} jobs" if len(curves) > 1 else ""
         title = f"{metric}{many}"
         if svg := line_plot(f"{standing.task}: {title}", "step", metric, curves):
-            plots[_name(standing.task, metric)] = (f"{title} of {standing.task}", svg)
+            plots[plot_name(standing.task, metric)] = (f"{title} of {standing.task}", svg)
     best = standing.best
     for parameter in _swept(standing):
         points = {
@@ -34,7 +34,7 @@ def task_plots(standing: Standing, series: Series) -> Mapping[str, tuple[str, st
         title = f"{standing.metric} against {parameter}"
         found = points.get(best.job) if best else None
         if svg := scatter_plot(f"{standing.task}: {title}", parameter, standing.metric, list(points.values()), found):
-            plots[_name(standing.task, f"{standing.metric}-by-{parameter}")] = (f"{title} of {standing.task}", svg)
+            plots[plot_name(standing.task, f"{standing.metric}-by-{parameter}")] = (f"{title} of {standing.task}", svg)
     return plots
 
 
@@ -70,7 +70,7 @@ def _numeric(standing: Standing, name: str) -> Sequence[Manifest]:
     return [m for m in scored if is_number(m.parameters.get(name))]
 
 
-def _name(task: str, what: str) -> str:
+def plot_name(task: str, what: str) -> str:
     """Of a file: letters, digits and dashes."""
     _, _, rest = task.partition("/")
     text = f"{rest or task}-{what}"

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from labwright.control.intake import Evaluated, Intake
+from labwright.control.intake import Evaluated, Intake, watched
 from labwright.control.pulls.owners import owners_of
 from labwright.control.pulls.watch import Seen
 from labwright.control.world import World
@@ -69,6 +69,7 @@ class Lanes:
         made = self._weigh(lane_of(pull.number), pull.base, tree, touched)
         digest = offer_digest(made.asked, touched)
         offer = offer_of(made.plan, made.asked, digest, self._same(seen, tip, digest), self._owners(paths, tip))
+        offer = replace(offer, shut=self._shut(pull.base))
         info = repo.commits([pull.head])[pull.head]
         lane = Lane(seen, base, tree, touched, paths, made, offer, info, Judgement(()))
         return self.judged(lane, seen)
@@ -77,6 +78,15 @@ class Lanes:
         assert self.world.lab is not None  # noqa: S101  # planned only with settings
         return replace(
             lane, seen=seen, judgement=judge(seen.talk, self.world.lab.policy.approve, lane.offer, seen.people)
+        )
+
+    def _shut(self, base: str) -> str:
+        """Whoever may push a branch writes the CODEOWNERS there, so only bases that launch by themselves count."""
+        watch = self.world.lab.watch if self.world.lab else None
+        if watch is None or not watch.pull_requests:
+            return "`watch: {pull_requests: true}` in lab.yaml"
+        return (
+            "" if watched({base: ""}, watch.branches) else f"a base branch that lab.yaml watches, which {base} is not"
         )
 
     def forget(self, number: int) -> None:

@@ -1,14 +1,15 @@
 """What people order at a pull request: `/lab stop`, `/lab rerun`, labels of that name. Each is stored once under the forge's own id,
 carried out once and answered in the comment."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from labwright.control.acts import again_of
 from labwright.control.pulls.lane import Lane
 from labwright.control.world import World
-from labwright.decide.approve import why_no_say
+from labwright.decide.approve import folded, why_no_say
 from labwright.decide.commands import Verb, parse_commands
 from labwright.decide.rows import approval_row
 from labwright.domain.errors import Refused
@@ -51,7 +52,7 @@ class Orders:
     def __init__(self, world: World) -> None:
         self.world = world
         self.answers: dict[int, list[Answer]] = {}  # the newest last
-        self._done: set[str] | None = None  # ids of orders; None: not read yet
+        self._done: set[str] | None = None  # ids of acts; None: not read yet
 
     def recover(self) -> None:
         self._done = None
@@ -60,7 +61,7 @@ class Orders:
         """Carries out what is new. Labels that have been obeyed, and are to come off."""
         spent = []
         for order in list(self._orders(lane)):
-            if order.id not in self._known():
+            if _named(lane.name, order) not in self._known():
                 self._carry_out(order, lane)
             if order.id.startswith("label:"):
                 spent.append(order.argument)
@@ -76,7 +77,7 @@ class Orders:
 
     def _remember(self, act: Act, number: int) -> None:
         assert self._done is not None  # noqa: S101  # filled before anything is remembered
-        self._done.add(act.id.partition("#")[2])
+        self._done.add(act.id)
         said = self.answers.setdefault(number, [])
         said.append(Answer(str(act.arguments.get("order", "")), act.by, act.answer))
         del said[:-MOST_ANSWERS]
@@ -84,7 +85,7 @@ class Orders:
     def _orders(self, lane: Lane) -> Iterator[Order]:
         since, talk, policy = self._since(), lane.seen.talk, self._policy
         for comment in talk.comments:
-            if comment.edited or comment.at < since or comment.by.login.lower() == lane.seen.people.me.lower():
+            if comment.edited or comment.at < since or folded(comment.by.login) == folded(lane.seen.people.me):
                 continue
             for command in parse_commands(comment.body):
                 at = f"comment:{comment.id}:{command.line}"
@@ -116,7 +117,7 @@ class Orders:
                 answer = f"refused: {error}"
             answer = self.world.masks.clean(answer)
             act = Act(
-                id=f"{lane.name}#{order.id}",
+                id=_named(lane.name, order),
                 kind=_KINDS.get(order.verb, ActKind.ASK),
                 target=lane.name,
                 by=order.by.login,
@@ -171,8 +172,16 @@ class Orders:
         act = Act(order.id, ActKind.RERUN, lane.name, lane.seen.talk.pull.author.login, now)
         same = book.ledger.jobs(tasks={job.task for job in jobs})
         made = [again_of(job, [x for x in same if x.work == job.work], act, now) for job in jobs]
-        book.insert([replace(job, branch=lane.name, commit=lane.head, plan=lane.offer.digest) for job in made])
+        book.insert([replace(job, plan=lane.offer.digest, **self._as_approved(job, lane)) for job in made])
         return f"launched {len(made)} again"
+
+    def _as_approved(self, job: Job, lane: Lane) -> Mapping[str, Any]:
+        """Where and how it runs is what was approved now, not what its last run was given."""
+        trials = {(reuse.trial.task, reuse.trial.work): reuse.trial for reuse in lane.made.plan.reuse}
+        trial = trials[job.task, job.work]
+        self.world.book.ledger.put_contents(lane.made.asked[job.task].contents)
+        how = {"spec": trial.spec, "bundle": trial.bundle, "provider": trial.provider, "priority": trial.priority}
+        return {"branch": lane.name, "commit": lane.head, **how}
 
     def _newest(self, lane: Lane) -> Sequence[Job]:
         """Of each trial that it asks for, the newest job."""
@@ -191,6 +200,11 @@ class Orders:
         telling = [f"{job.id} is {job.state}: {job.reason}" for job in jobs if job.state is not State.COMPLETE]
         refused = [f"{refusal.task}: {refusal.reason}" for refusal in lane.made.plan.refuse]
         return "; ".join([*refused, *telling][:MOST_WHYS]) or "everything it asks for is complete"
+
+
+def _named(lane: str, order: Order) -> str:
+    """The id of its act: what one forge numbers for all pull requests, another may number for each."""
+    return f"{lane}#{order.id}"
 
 
 def _is_meant(job: Job, named: str) -> bool:

@@ -52,6 +52,7 @@ class Draft:
     void: str  # why an approval that was there counts no more, as last told
     suspended: str
     features: Features
+    publishes: bool  # there is a results branch, and this pull request may fill it
     results_branch: str
     signature: str
 
@@ -82,8 +83,14 @@ def page_of(draft: Draft, records: Records, repo: Repo) -> PullPage:
         deltas=tuple(deltas_of(specs, ended, draft.base_jobs, finals)),
         requirements=tuple(requirements_of(specs, draft.require, ended, draft.base_jobs, finals)) if own else (),
         links=_links(draft),
+        plan_path=f"{folder_of(lane)}/plan.md" if draft.publishes else "",
         label=draft.label,
     )
+
+
+def folder_of(lane: Lane) -> str:
+    """On the results branch."""
+    return f"pulls/{lane.number}"
 
 
 def _tasks(draft: Draft, past: Mapping[str, float]) -> Iterator[TaskLine]:

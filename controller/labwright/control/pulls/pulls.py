@@ -6,16 +6,18 @@ from datetime import datetime
 from functools import partial
 
 from labwright.control.intake import Intake, jobs_of, watched
+from labwright.control.permits import content_of
 from labwright.control.pulls.lane import Lane, Lanes, row_of
 from labwright.control.pulls.orders import Orders
 from labwright.control.pulls.speak import Speaker
+from labwright.control.pulls.tips import Tips
 from labwright.control.pulls.watch import Seen, Watch
 from labwright.control.world import World, later
 from labwright.decide.rows import approval_row, commit_row, plan_row
 from labwright.domain.errors import LabError
 from labwright.domain.forge import lane_of, number_of
 from labwright.domain.ids import JobId
-from labwright.domain.job import Act, ActKind, Held, Job, Move
+from labwright.domain.job import SUPERSEDED, Act, ActKind, Held, Job, Move
 from labwright.domain.lifecycle import State
 from labwright.ports.forge import Forge
 from labwright.ports.records import Batch
@@ -30,6 +32,7 @@ class Pulls:
         self.lanes = Lanes(world, intake)
         self.orders = Orders(world)
         self.speaker = Speaker(world)
+        self.tips = Tips(world, intake)
         self.of: dict[int, Lane] = {}
         self.moved = False  # permits changed since somebody looked last
         self._bases: object = None  # what lanes were planned against: tips, settings, jobs
@@ -41,6 +44,7 @@ class Pulls:
         """The turn was not written: everything is looked at again."""
         self.of.clear()
         self.orders.recover()
+        self.tips.recover()
         self.watch.news.update(self.watch.seen)
         self._changes, self._followed = -1, None
 
@@ -59,7 +63,8 @@ class Pulls:
         for lane in list(self.of.values()):
             self._by_itself(lane.number, now, partial(self._act, lane, now))
         self._verify_permits()
-        dues = [due, self.speaker.step(list(self.of.values()), self.orders.answers, now), *self._again.values()]
+        spoken = self.speaker.step(list(self.of.values()), self.orders.answers, now)
+        dues = [due, spoken, self.tips.step(now), *self._again.values()]
         return min((x for x in dues if x is not None), default=None)
 
     # what is to be planned
@@ -119,6 +124,7 @@ class Pulls:
                 world.notes.append(Batch(plans=[plan_row(row)], commits=[commit_row(lane.info, lane.name, row.digest)]))
             world.log.info("planned", pull=lane.number, commit=lane.head[:10], launch=len(lane.made.plan.launch))
         self._stop_superseded(lane)
+        self._allow_only(lane)
         self._permit(lane.name, lane.judgement.why_not)
         for label in self.orders.take(lane):
             self._unlabel(lane.number, label)
@@ -155,6 +161,26 @@ class Pulls:
         for reason, jobs in by_reason.items():
             book.amend(jobs, stop_asked=reason)
 
+    def _allow_only(self, lane: Lane) -> None:
+        """An approval is of exactly this: what waits of an earlier push is none of it, and what is planned anew takes its place."""
+        book, asked = self.world.book, lane.made.asked
+        contents = frozenset(content_of(trial) for task in asked.values() for trial in task.trials)
+        if self.world.permits.asked.get(lane.name) != contents:
+            self.world.permits.asked[lane.name], self.moved = contents, True
+        whole = {task for task, made in asked.items() if made.trials and not made.problems and not made.refusals}
+        waiting = book.of_pulls(State.HELD, State.QUEUED, lane=lane.name) if not lane.made.plan.held else []
+        old = [job for job in waiting if job.task in whole and content_of(job) not in contents]
+        old = [job for job in old if not job.stop_asked and not book.is_open(job.id)]
+        if old:
+            elsewhere = {
+                want.job for want in book.ledger.wants(None, {x.task for x in old}) if want.branch != lane.name
+            }
+            book.amend(
+                [job for job in old if job.id not in elsewhere],
+                stop_asked=f"{SUPERSEDED}: planned otherwise at {lane.head[:10]}",
+            )
+            self.watch.news.add(lane.number)
+
     # what is let run
 
     def _act(self, lane: Lane, now: datetime) -> None:
@@ -175,8 +201,7 @@ class Pulls:
 
     def _verified(self, number: int, seen: Seen) -> Lane | None:
         """The lane, judged by what the forge says now; None where it is another one by now."""
-        lane = self.of.get(number)
-        self.watch.take_in(seen)
+        lane, seen = self.of.get(number), self.watch.take_in(seen)
         if lane is None or seen.talk.pull.head != lane.head or seen.talk.pull.base != lane.seen.talk.pull.base:
             self._permit(lane_of(number), "it changed while it was looked at")
             return None
@@ -324,6 +349,7 @@ def approval_of(lane: Lane, now: datetime) -> Act:
             "asked_by": judgement.asked_by,
             "roles": roles,
             "evidence": list(judgement.evidence),
+            "gates": [f"{gate.name}: {gate.words}" for gate in judgement.gates],
             "jobs": len(lane.made.plan.launch),
         },
         done=now,

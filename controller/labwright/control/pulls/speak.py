@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
+from labwright.control.pulls.documents import plan_files, plots_of
 from labwright.control.pulls.lane import Lane
 from labwright.control.pulls.orders import Answer
 from labwright.control.pulls.page import Draft, page_of
@@ -34,6 +35,7 @@ class Said:
     body: str
     comment: str  # its id; empty: there is none
     statuses: tuple[Status, ...]
+    published: str  # what of it is on the results branch
 
 
 class Speaker:
@@ -139,6 +141,7 @@ class Speaker:
             void=self._void.get(lane.number, ""),
             suspended=self._suspended(),
             features=forge.features,
+            publishes=self.world.results is not None and not lane.seen.talk.pull.fork and bool(lane.touched),
             results_branch=lab.results.branch,
             signature=self._signature(lane),
         )
@@ -178,6 +181,7 @@ class Speaker:
             self.world.masks.cleaned(raw), lane=raw.lane, head=raw.head, digest=raw.digest, signature=raw.signature
         )
         said = self._said.get(lane.number)
+        page, published = self._publish(draft, page, said)
         body = render(page, draft.features.comment_chars)
         comment = self._comment(draft, body, said) if self._worth_it(lane) else ""
         statuses = tuple(statuses_of(page, lane.seen.talk.pull.url, body))
@@ -185,7 +189,26 @@ class Speaker:
         for status in statuses:  # also where nothing runs: one that is required must not keep a merge waiting for ever
             if status not in before:
                 forge.set_status(lane.head, status)
-        return Said(lane.head, body, comment, statuses)
+        return Said(lane.head, body, comment, statuses, published)
+
+    def _publish(self, draft: Draft, page: PullPage, said: Said | None) -> tuple[PullPage, str]:
+        """The full plan and, when all has ended, curves go to the results branch before the comment leads there. Not at all while
+        that branch cannot be written: results wait for it as well, and an alarm says so."""
+        results, lane = self.world.results, draft.lane
+        over = bool(page.jobs) and all(job.state not in LIVE for job in page.jobs)
+        mark = f"{lane.head} {lane.offer.digest} {over} {sorted(job.job for job in page.jobs) if over else ''}"
+        if results is None or not draft.publishes:
+            return page, ""
+        plots = plots_of(draft, self.world.records) if over else {}
+        page = replace(page, plots=tuple(plot for plot, _ in plots.values()))
+        if said is None or said.published != mark:
+            files = {**{path: svg for path, (_, svg) in plots.items()}, **plan_files(page)}
+            try:
+                results.publish(files, f"Plan of pull request {lane.number} at {lane.head[:10]}\n\n[skip ci]")
+            except Unavailable as error:
+                self.world.log.warning("plan not published", pull=lane.number, why=str(error))
+                return replace(page, plots=(), plan_path=""), ""
+        return page, mark
 
     def _comment(self, draft: Draft, body: str, said: Said | None) -> str:
         """Its id. A comment of ours that somebody removed is written anew; one whose writing went unanswered is looked for."""

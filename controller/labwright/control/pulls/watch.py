@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 
 from labwright.control.world import World, later
-from labwright.decide.approve import People, who_matters
+from labwright.decide.approve import People, folded, who_matters
 from labwright.domain.errors import LabError, Unavailable
 from labwright.domain.forge import Pull, Talk
 from labwright.domain.lab import Lab
@@ -80,19 +80,22 @@ class Watch:
         me = self._me[1] if self._me[0] is forge else forge.me().login
         self._me = (forge, me)
         logins, named = who_matters(talk, lab.policy.approve, teams)
-        members = {team: frozenset(login.lower() for login in forge.members(team)) for team in sorted(named)}
-        asked = sorted(logins - {me.lower()})
-        roles = {login.lower(): role for login, role in forge.roles(asked).items()} if asked else {}
+        members = {team: frozenset(folded(login) for login in forge.members(team)) for team in sorted(named)}
+        asked = sorted(logins - {folded(me)})
+        roles = {folded(login): role for login, role in forge.roles(asked).items()} if asked else {}
         if talk.pull.open:
             self.world.repo.bring(talk.pull.ref, talk.pull.head)
         return Seen(talk, People(me, roles, members), at)
 
-    def take_in(self, seen: Seen) -> None:
+    def take_in(self, seen: Seen) -> Seen:
+        """What is known of it now: this, or what another look saw later."""
         number = seen.talk.pull.number
         known = self.seen.get(number)
-        if known is None or known.at <= seen.at:
-            self.seen[number] = seen
-            self.news.add(number)
+        if known is not None and known.at > seen.at:
+            return known
+        self.seen[number] = seen
+        self.news.add(number)
+        return seen
 
     def forget(self, number: int) -> None:
         for known in (self.seen, self._unread, self._teams):
