@@ -51,7 +51,7 @@ def shown(**seen: Any) -> str:
     }  # fmt: skip
     whole = {
         "repo": "/lab", "state_folder": "/s", "controller": None, "alarms": {}, "notes": {}, "branches": {}, "unpublished": 0,
-        "suspended": {}, "counts": {}, "queued": [], "held": [], "finished": [], **seen,
+        "suspended": {}, "counts": {}, "queued": [], "held": [], "pulls": [], "finished": [], **seen,
     }  # fmt: skip
     whole["running"] = [{**row, **one} for one in seen.get("running", [])]
     out = Console(file=io.StringIO(), width=200)
