@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labwright.domain.errors import Refused
+from labwright.domain.errors import Refused, Unavailable
 from labwright.settings import Place, is_url
 
 if TYPE_CHECKING:
     from labwright.adapters.records.from_results import Loaded
     from labwright.adapters.transports.login import Login
     from labwright.control.loop import Controller
+    from labwright.control.masks import Masks
     from labwright.control.world import Options, World
     from labwright.domain.finding import Finding
     from labwright.domain.lab import Lab
@@ -92,7 +93,6 @@ def open_records(place: Place | None, *, read_only: bool = False) -> Records:
     import time
 
     from labwright.adapters.records.duckdb.records import DuckDbRecords
-    from labwright.domain.errors import Unavailable
 
     until = time.monotonic() + (0 if read_only else 5)
     while True:
@@ -175,15 +175,15 @@ def make_results(place: Place, lab: Lab) -> ResultsBranch | None:
     return GitResultsBranch(place.mirror, place.repo, lab.results.branch, signing_key=lab.results.signing_key)
 
 
-def make_forge(place: Place, lab: Lab) -> Forge | None:
+def make_forge(place: Place, lab: Lab, masks: Masks | None = None) -> Forge | None:
     """None where lab.yaml names none. Nothing is sent before the first call. Raises Refused for settings that lead nowhere."""
     settings = lab.forge
     if settings is None:
         return None
     url, repo = settings.address, settings.repo or ""
     if settings.type == "github":
-        return _github(lab, url, repo)
-    token = _secret(lab, settings.token or "")
+        return _github(lab, url, repo, masks)
+    token = _secret(lab, settings.token or "", masks)
     if settings.type in ("forgejo", "gitea"):
         from labwright.adapters.forges.forgejo import ForgejoForge
 
@@ -198,24 +198,24 @@ def make_forge(place: Place, lab: Lab) -> Forge | None:
     )
 
 
-def _github(lab: Lab, url: str, repo: str) -> Forge:
+def _github(lab: Lab, url: str, repo: str, masks: Masks | None) -> Forge:
     from labwright.adapters.forges.github.forge import GitHubForge
     from labwright.adapters.forges.github.tokens import AppTokens
 
     assert lab.forge is not None  # noqa: S101  # asked by make_forge
-    app = lab.forge.app
+    app, held = lab.forge.app, _secret(lab, lab.forge.app.key if lab.forge.app else lab.forge.token or "", masks)
     if app is None:
-        return GitHubForge(url, repo, _secret(lab, lab.forge.token or ""))
-    return GitHubForge(url, repo, AppTokens(url, repo, app.id, app.installation, _secret(lab, app.key), open_clock()))
+        return GitHubForge(url, repo, held)
+    return GitHubForge(url, repo, AppTokens(url, repo, app.id, app.installation, held, open_clock()))
 
 
-def _secret(lab: Lab, reference: str) -> Callable[[], str]:
-    """Asked anew for each call: a token that was replaced counts at once."""
+def _secret(lab: Lab, reference: str, masks: Masks | None) -> Callable[[], str]:
+    """Asked anew for each call: a token that was replaced counts at once. `masks` learn what it is."""
     from labwright.control.secrets import resolve
     from labwright.domain.lab_forge import secret_of
 
-    name = secret_of(reference)
-    return lambda: resolve([name], lab.secrets)[name]
+    name, ask = secret_of(reference), masks.resolve if masks else resolve
+    return lambda: ask([name], lab.secrets)[name]
 
 
 def shipped_templates() -> Mapping[str, str]:
@@ -448,7 +448,7 @@ def open_site(place: Place, options: Options, *, listen: str | None = None) -> S
         repo=repo,
         make_provider=provide,
         make_results=lambda lab: make_results(place, lab),
-        make_forge=lambda lab: make_forge(place, lab),
+        make_forge=lambda lab: make_forge(place, lab, world.masks),
         logs=place.logs,
         options=options,
         shipped=shipped_templates(),
@@ -469,8 +469,6 @@ def open_site(place: Place, options: Options, *, listen: str | None = None) -> S
 
 
 def _listen(controller: Controller, address: str) -> Listener:
-    from labwright.control.secrets import resolve
-    from labwright.domain.errors import Unavailable
     from labwright.domain.lab_forge import secret_of
     from labwright.web.listen import address_of, listen
 
@@ -480,7 +478,7 @@ def _listen(controller: Controller, address: str) -> Listener:
         if (lab := world.lab) is None:
             raise Unavailable("lab.yaml was not read yet")
         references = lab.forge.hook_secrets if lab.forge else ()
-        return tuple(resolve(map(secret_of, references), lab.secrets).values())
+        return tuple(world.masks.resolve([secret_of(x) for x in references], lab.secrets).values())
 
     def wake(kind: str, number: int | None) -> None:
         world.rouse(pushed=kind != "pull", hooked=True)

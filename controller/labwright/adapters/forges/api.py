@@ -99,7 +99,8 @@ class Api:
         raise AssertionError
 
     def _call(self, method: str, path: str, more: Mapping[str, str], body: Any = None) -> Answer:
-        headers = {"Accept": "application/json", "User-Agent": "labwright", **self._headers(), **more}
+        own = self._headers()
+        headers = {"Accept": "application/json", "User-Agent": "labwright", **own, **more}
         data = None
         if body is not None:
             headers["Content-Type"] = "application/json"
@@ -125,7 +126,7 @@ class Api:
             if answer.body is _NO_JSON and method == "GET" and response.status != 304:
                 raise Unavailable(f"{self.what}: {path} is answered with something else than JSON", retry_in=60)
             return answer
-        raise self._error(method, path, answer)
+        raise self._error(method, path, replace(answer, body=_parsed(_without(raw, own))))
 
     def _error(self, method: str, path: str, answer: Answer) -> LabError:
         status, said = answer.status, f"{self.what}: {method} {path.partition('?')[0]} → {answer.status}"
@@ -176,6 +177,15 @@ def _parsed(raw: bytes) -> Any:
         return json.loads(raw)
     except (ValueError, RecursionError):
         return _NO_JSON
+
+
+def _without(raw: bytes, headers: Mapping[str, str]) -> bytes:
+    """An answer to be told of, without the token that it may quote."""
+    for name, value in headers.items():
+        token = value.rpartition(" ")[2].encode()
+        if name.lower() in ("authorization", "private-token") and token:
+            raw = raw.replace(token, b"***")
+    return raw
 
 
 def _message(body: Any) -> str:
