@@ -211,6 +211,8 @@ def test_a_branch_is_protected_by_reviews_or_named_pushers_of_either_kind_of_rul
     assert forge.protection("main") == Protection(True, "1 review")
     main.older = {"restrictions": {"users": [{"login": "bob"}], "teams": [{"slug": "leads"}], "apps": []}}
     assert forge.protection("main") == Protection(True, "pushes by bob, @leads (admins are free of it)")
+    main.older = {"required_pull_request_reviews": {"required_approving_review_count": 0}}
+    assert forge.protection("main") == Protection(False, "pull requests, without a review")
     main.older = {"required_status_checks": {"contexts": ["ci"]}}
     assert not forge.protection("main").on
 
