@@ -27,8 +27,9 @@ def test_every_link_of_readme_leads_to_a_file() -> None:
 
 
 def test_its_task_and_its_lab_are_valid() -> None:
-    task, lab = fenced("yaml")
+    task, forge, lab = fenced("yaml")
     assert parse_task(task.encode(), "experiments/alpha/train/task.yaml").sweeps is not None
+    assert parse_lab(forge.encode(), "lab.yaml").watch.pull_requests
     assert parse_lab(lab.encode(), "lab.yaml").providers
 
 

@@ -144,7 +144,7 @@ class SlurmProvider(Form):
     containers: Literal["apptainer", "pyxis"] | None = Field(None, description="What runs `image_id`.")
     env: Variables = Field(default_factory=dict, description="Environment variables of every job here.")
     users: Mapping[str, Account] = Field(
-        default_factory=dict, description="Commit author's address → their own account on the cluster."
+        default_factory=dict, description="Author's address (with a forge: login) → their own account on the cluster."
     )
     requeue: Flag = Field(True, description="Whether Slurm itself may start a preempted job again.")
     notice_s: Span = Field(
