@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 
 from labwright.domain.forge import number_of
 from labwright.domain.ids import JobId
-from labwright.domain.job import Job
+from labwright.domain.job import Job, Trial
 
+Content = tuple[str, str, str, str, str]
 FRESH = timedelta(seconds=2)  # so old may the forge's word be when a job is submitted
 
 
@@ -17,6 +18,7 @@ class Permits:
     lanes: dict[str, str] = field(
         default_factory=dict
     )  # → why its jobs may not run; empty: they may, as far as is known
+    asked: dict[str, frozenset[Content]] = field(default_factory=dict)  # lane → all that what was approved may run
     trusted: frozenset[JobId] = frozenset()  # jobs of pull requests that a watched branch wants as well: merged ones
     verified: dict[str, datetime] = field(
         default_factory=dict
@@ -27,7 +29,10 @@ class Permits:
         """Empty: admitted, as far as approval goes."""
         if number_of(job.branch) is None or job.id in self.trusted:
             return ""
-        return self.lanes.get(job.branch, "the forge was not asked yet")
+        why = self.lanes.get(job.branch, "the forge was not asked yet")
+        if not why and content_of(job) not in self.asked.get(job.branch, ()):
+            return "what was approved is not this: it is of another push"
+        return why
 
     def may_submit(self, job: Job, now: datetime) -> bool:
         """Where the forge's word is too old, it is asked for."""
@@ -40,3 +45,8 @@ class Permits:
             return True
         self.wanted.add(job.branch)
         return False
+
+
+def content_of(job: Job | Trial) -> Content:
+    """All that makes one submission another one than was approved."""
+    return (job.task, job.work, job.provider, job.bundle, job.spec)

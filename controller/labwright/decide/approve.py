@@ -6,11 +6,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from labwright.decide.commands import Verb, parse_commands
+from labwright.domain.errors import Refused
 from labwright.domain.forge import Comment, Labelling, Opinion, Person, Review, Role, Talk
 from labwright.domain.policy import Approve
 from labwright.domain.pull_page import Gate
 
 CODEOWNERS = "CODEOWNERS"  # in policy.approve.by: owners of every touched path
+MOST_PEOPLE = 200  # whose roles are asked for; of a pull request with more nothing runs
+WHOLE = 40  # digits that approve: whoever pushes can make another commit that begins as a few digits do
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,7 @@ class Offer:
     owners: Mapping[str, frozenset[str]] = field(
         default_factory=dict
     )  # touched path → logins and `@org/team`s (CODEOWNERS)
+    shut: str = ""  # what it lacks before anybody may say yes at all
 
     def is_named(self, text: str) -> bool:
         """By the start of its digest, or of a commit that asks for it."""
@@ -33,7 +37,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """As the forge says now. Logins in lower case."""
+    """As the forge says now. Logins as `folded` writes them."""
 
     me: str
     roles: Mapping[str, Role]
@@ -60,10 +64,23 @@ class Judgement:
 
 
 def who_matters(talk: Talk, policy: Approve, owners: Iterator[str] | Collection[str] = ()) -> tuple[set[str], set[str]]:
-    """(logins whose roles, teams whose members) `judge` needs to know."""
-    acted = [*(x.by for x in talk.reviews), *(x.by for x in talk.labellings), *(x.by for x in talk.comments)]
-    named = {*policy.by, *owners}
-    return {person.login.lower() for person in acted}, {name.lower() for name in named if name.startswith("@")}
+    """(logins whose roles, teams whose members) `judge` needs to know. Raises Refused where there are too many of them."""
+    labels = {policy.label, policy.stop_label, policy.rerun_label}
+    acted = [x.by for x in talk.reviews if x.opinion is not Opinion.COMMENT]
+    acted += [x.by for x in talk.labellings if x.label in labels]
+    acted += [x.by for x in commands_of(talk)]
+    logins = {folded(person.login) for person in acted if person.login}
+    if len(logins) > MOST_PEOPLE:
+        raise Refused(
+            f"{len(logins)} people reviewed it or gave orders, and {MOST_PEOPLE} are asked about at most",
+            hint="open another pull request for this branch",
+        )
+    return logins, {name.lower() for name in (*policy.by, *owners) if name.startswith("@")}
+
+
+def folded(login: str) -> str:
+    """As logins are compared: without case, where that is sure. `str.lower` reads a Kelvin sign as a k, and one person as another."""
+    return login.lower() if login.isascii() else login
 
 
 def judge(talk: Talk, policy: Approve, offer: Offer, people: People) -> Judgement:
@@ -71,7 +88,7 @@ def judge(talk: Talk, policy: Approve, offer: Offer, people: People) -> Judgemen
     asking = _Asking(talk, policy, people)
     approving = _Approving(talk, policy, offer, people)
     asked_by = asking.by(offer)
-    gates = [_may_run(talk), asking.gate(asked_by), *approving.gates()]
+    gates = [_may_run(talk, offer), asking.gate(asked_by), *approving.gates()]
     approvers = approving.approvers
     return Judgement(
         gates=tuple(gate for gate in gates if gate is not None),
@@ -82,12 +99,14 @@ def judge(talk: Talk, policy: Approve, offer: Offer, people: People) -> Judgemen
     )
 
 
-def _may_run(talk: Talk) -> Gate:
+def _may_run(talk: Talk, offer: Offer) -> Gate:
     pull = talk.pull
     if pull.fork:
         return Gate("place", False, "a branch of this repository: forks never launch")
     if not pull.open:
         return Gate("place", False, "nothing: it is merged" if pull.merged else "somebody to reopen it")
+    if offer.shut:
+        return Gate("place", False, offer.shut)
     return Gate("place", True, "a branch of this repository")
 
 
@@ -104,8 +123,7 @@ class _Asking:
         if put is not None and self._counts(put.by, put.at):
             asks.append((put.at, put.by.login))
         for comment in commands_of(self.talk, Verb.RUN):
-            named = [c.argument for c in parse_commands(comment.body) if c.verb is Verb.RUN and not c.problem]
-            fits = any(not digest or offer.is_named(digest) for digest in named)
+            fits = any(not digits or offer.is_named(digits) for digits in _named(comment))
             if fits and self._counts(comment.by, comment.at):
                 asks.append((comment.at, comment.by.login))
         return max(asks)[1] if asks else ""
@@ -127,8 +145,8 @@ class _Asking:
         label = self.policy.label
         if label not in self.talk.pull.labels:
             return None
-        newest = max((x for x in self.talk.labellings if x.label == label), key=lambda x: x.at, default=None)
-        return newest if newest is not None and newest.on else None
+        theirs = sorted((x for x in self.talk.labellings if x.label == label), key=lambda x: x.at)
+        return theirs[-1] if theirs and theirs[-1].on else None
 
     def _counts(self, person: Person, at: datetime) -> bool:
         return not why_no_say(person, at, self.talk, self.policy, self.people)
@@ -136,8 +154,10 @@ class _Asking:
 
 def why_no_say(person: Person, at: datetime, talk: Talk, policy: Approve, people: People) -> str:
     """Why somebody's word does not count at all; empty where it does."""
-    login = person.login.lower()
-    if login == people.me.lower():
+    login = folded(person.login)
+    if not login:
+        return "whose account is gone"
+    if login == folded(people.me):
         return "which is Labwright itself"
     if person.bot and login not in _lower(policy.bots):
         return "a bot"
@@ -171,7 +191,7 @@ class _Approving:
                 found.setdefault(login, []).append(f"review {review.id}")
         for comment in self._digests():
             if self._may(comment.by, comment.at):
-                found.setdefault(comment.by.login.lower(), []).append(f"comment {comment.id}")
+                found.setdefault(folded(comment.by.login), []).append(f"comment {comment.id}")
         return found
 
     def gates(self) -> list[Gate]:
@@ -209,26 +229,23 @@ class _Approving:
         newest: dict[str, Review] = {}
         for review in sorted(self.talk.reviews, key=lambda x: x.at):
             if review.opinion is not Opinion.COMMENT:
-                newest[review.by.login.lower()] = review
+                newest[folded(review.by.login)] = review
         return newest
 
     def _digests(self) -> Iterator[Comment]:
-        """Comments that name the plan by its digest: as good as a review of it."""
+        """Comments that name the whole of the plan's digest or of a commit: as good as a review of it."""
         for comment in commands_of(self.talk, Verb.RUN):
-            for command in parse_commands(comment.body):
-                named = command.verb is Verb.RUN and not command.problem and command.argument
-                if named and self.offer.is_named(command.argument):
-                    yield comment
-                    break
+            if any(len(digits) >= WHOLE and self.offer.is_named(digits) for digits in _named(comment)):
+                yield comment
 
     def _may(self, person: Person, at: datetime) -> bool:
         return not self._why_not(person, at)
 
     def _why_not(self, person: Person, at: datetime) -> str:
-        login = person.login.lower()
+        login = folded(person.login)
         if why := why_no_say(person, at, self.talk, self.policy, self.people):
             return why
-        wrote = {self.talk.pull.author.login.lower(), *_lower(self.talk.committers)}
+        wrote = {folded(self.talk.pull.author.login), *_lower(self.talk.committers)}
         if login in wrote and not self.policy.self_approval:
             return "who wrote it"
         if not self._listed(login):
@@ -277,14 +294,24 @@ class _Approving:
                     why = f"which is for {review.commit[:10] or 'no commit'}"
                 if why:
                     misses.append(f"{review.by.login}'s does not count: {why.removeprefix('which is ')}")
+        for comment in commands_of(self.talk, Verb.RUN):
+            short = [x for x in _named(comment) if x and len(x) < WHOLE and self.offer.is_named(x)]
+            if short and self._may(comment.by, comment.at):
+                misses.append(f"{comment.by.login}'s `/lab run {short[0]}` asks only: all digits of it approve")
         return f" ({'; '.join(misses)})" if misses else ""
 
 
 def commands_of(talk: Talk, *verbs: Verb) -> Iterator[Comment]:
-    """Comments with such a command. Edited ones never command (R8)."""
+    """Comments with such a command, or with any. Edited ones never command (R8)."""
     for comment in talk.comments:
-        if not comment.edited and any(c.verb in verbs and not c.problem for c in parse_commands(comment.body)):
+        found = parse_commands(comment.body) if not comment.edited and "/lab" in comment.body else ()
+        if any((not verbs or c.verb in verbs) and not (verbs and c.problem) for c in found):
             yield comment
+
+
+def _named(comment: Comment) -> list[str]:
+    """Digits that its `/lab run`s name; empty ones where they name none."""
+    return [c.argument for c in parse_commands(comment.body) if c.verb is Verb.RUN and not c.problem]
 
 
 def _any_of(names: Sequence[str]) -> str:
@@ -292,4 +319,4 @@ def _any_of(names: Sequence[str]) -> str:
 
 
 def _lower(names: Collection[str]) -> set[str]:
-    return {name.lower() for name in names}
+    return {folded(name) for name in names}
