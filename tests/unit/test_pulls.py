@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from labwright.domain.errors import Unavailable
-from labwright.domain.forge import Light, Role
+from labwright.domain.forge import Features, Light, Role
 from labwright.domain.job import ActKind
 from labwright.domain.lifecycle import State
 from labwright.testing.fake_provider import Story
@@ -423,3 +423,15 @@ def test_the_whole_plan_is_on_the_results_branch(bench: PullBench) -> None:
     bench.settle(20)
     assert b"alpha/train" in bench.results.content["pulls/1/plan.md"]
     assert json.loads(bench.results.content["pulls/1/plan.json"])["number"] == 1
+
+
+def test_where_there_is_room_each_experiment_has_a_status(tmp_path: Path) -> None:
+    bench = PullBench(tmp_path)
+    bench.at.features = Features(checks=True)
+    head = bench.propose(**{"alpha/train": task_text("one"), "beta/bad": "name: x\nrunn: y\n"})
+    bench.settle(20)
+    lights = {context: status.light for (commit, context), status in bench.at.statuses.items() if commit == head}
+    assert lights == {"labwright": Light.FAILURE, "labwright/alpha": Light.PENDING, "labwright/beta": Light.FAILURE}
+    notes = bench.at.statuses[head, "labwright/beta"].annotations
+    assert ("experiments/beta/bad/task.yaml", 2) in {(note.path, note.line) for note in notes}
+    bench.close()

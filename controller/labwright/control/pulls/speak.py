@@ -14,6 +14,7 @@ from labwright.control.pulls.lane import Lane
 from labwright.control.pulls.orders import Answer
 from labwright.control.pulls.page import Draft, page_of
 from labwright.control.world import World, later
+from labwright.decide.discover import EXPERIMENTS
 from labwright.decide.markdown import clean, short
 from labwright.decide.pull_page import WORDS, render, status_words
 from labwright.domain.errors import LabError, OutcomeUnknown, Refused, Unavailable
@@ -23,6 +24,7 @@ from labwright.domain.lifecycle import LIVE
 from labwright.domain.pull_page import PullPage
 
 CONTEXT = "labwright"
+MOST_EXPERIMENTS = 20  # that have a status of their own
 Thought = tuple[object, ...]
 _KEY = "forge:key"  # cursor: what the marker of our comments is signed with
 
@@ -184,7 +186,7 @@ class Speaker:
         page, published = self._publish(draft, page, said)
         body = render(page, draft.features.comment_chars)
         comment = self._comment(draft, body, said) if self._worth_it(lane) else ""
-        statuses = tuple(statuses_of(page, lane.seen.talk.pull.url, body))
+        statuses = tuple(statuses_of(page, lane.seen.talk.pull.url, body, each=draft.features.checks))
         before = said.statuses if said is not None and said.head == lane.head else ()
         for status in statuses:  # also where nothing runs: one that is required must not keep a merge waiting for ever
             if status not in before:
@@ -250,11 +252,13 @@ class Speaker:
         self.world.alarms.raise_(f"comment on pull request {number}", f"not written: {words}")
 
 
-def statuses_of(page: PullPage, url: str, body: str) -> Iterator[Status]:
-    """One of the whole, and one of what results must be, which a branch's protection may require."""
+def statuses_of(page: PullPage, url: str, body: str, *, each: bool) -> Iterator[Status]:
+    """One of the whole, one of what results must be, which a branch's protection may require, and, where a forge has room for
+    many (`each`), one of each experiment."""
     light, words = status_words(page)
     notes = tuple(Annotation(x.path, x.line, x.message) for x in page.problems)
     yield Status(CONTEXT, light, words, url, summary=body, annotations=notes)
+    yield from _of_experiments(page, url) if each else ()
     if page.requirements:
         unmet = [x for x in page.requirements if x.passed is False]
         open_ones = [x for x in page.requirements if x.passed is None]
@@ -262,6 +266,21 @@ def statuses_of(page: PullPage, url: str, body: str) -> Iterator[Status]:
         light = Light.FAILURE if unmet or (over and open_ones) else Light.PENDING if open_ones else Light.SUCCESS
         told = [*unmet, *open_ones] or page.requirements
         yield Status(f"{CONTEXT}/require", light, short(clean(told[0].words or told[0].text), WORDS), url)
+
+
+def _of_experiments(page: PullPage, url: str) -> Iterator[Status]:
+    names = sorted({task.task.partition("/")[0] for task in page.tasks})
+    for name in names[:MOST_EXPERIMENTS] if len(names) > 1 else ():
+        own = replace(
+            page,
+            tasks=tuple(x for x in page.tasks if x.task.partition("/")[0] == name),
+            jobs=tuple(x for x in page.jobs if x.task.partition("/")[0] == name),
+            problems=tuple(x for x in page.problems if x.path.startswith(f"{EXPERIMENTS}{name}/")),
+            requirements=(),
+        )
+        light, words = status_words(own)
+        notes = tuple(Annotation(x.path, x.line, x.message) for x in own.problems)
+        yield Status(f"{CONTEXT}/{name}"[:100], light, words, url, annotations=notes)
 
 
 def marker_of(draft: Draft) -> str:
