@@ -53,7 +53,7 @@ def setup(
     for label in labels:
         say(f"{'made' if label in done['made'] else 'there already'}: the label {label}")
     if url:
-        say(f"{'made, or mended' if done['hook_changed'] else 'there already'}: the hook to {url}")
+        say(f"{'made, or made anew' if done['hook_changed'] else 'there already'}: the hook to {url}")
     say("`lab doctor forge` looks at the rest")
 
 
