@@ -96,7 +96,7 @@ def labels(there: Callable[[], Mapping[str, str]], wanted: Collection[str]) -> I
         yield told("labels", error)
         return
     if missing := sorted(name for name in wanted if name.casefold() not in names):
-        yield Finding("labels", WARN, f"missing: {', '.join(missing)}", "`lab doctor forge --fix` makes them")
+        yield Finding("labels", WARN, f"missing: {', '.join(missing)}", "`lab forge setup` makes them")
     for name in sorted(wanted):
         if (spelled := names.get(name.casefold(), name)) != name:
             yield Finding("labels", FAIL, f"lab.yaml says {name}, GitHub says {spelled}", "spell them alike")
@@ -115,7 +115,7 @@ def _of_the_app(app: AppTokens, url: str) -> Finding:
     was = app.api.get("/app/hook/config").get("url") or "nowhere"
     if was != url:
         return Finding(
-            "hook", WARN, f"the App sends its deliveries to {was}, not to {url}", "`lab doctor forge --fix` changes it"
+            "hook", WARN, f"the App sends its deliveries to {was}, not to {url}", "`lab forge setup` changes it"
         )
     if missing := hooks.missing_events(app):
         mend = "tick them under `Subscribe to events` on the App's page"
@@ -130,10 +130,10 @@ def _of_the_repository(api: Client, url: str) -> Finding:
             "hook",
             WARN,
             f"there is none to {url}",
-            "`lab doctor forge --fix` makes it; until then changes are seen by polling",
+            "`lab forge setup` makes it; until then changes are seen by polling",
         )
     if wrong := read(hooks.wrong_with, there):
-        return Finding("hook", WARN, f"the hook to {url} {wrong}", "`lab doctor forge --fix` mends it")
+        return Finding("hook", WARN, f"the hook to {url} {wrong}", "`lab forge setup` mends it")
     last: Any = there.get("last_response") or {}
     if (code := last.get("code")) and not 200 <= code < 300:
         said = f"the last delivery to {url} was answered with {code}: {last.get('message') or 'no words'}"

@@ -112,7 +112,7 @@ class Examiner:
         there = {label["name"] for label in self._api.pages(f"{self._project}/labels", per_page=100)}
         missing = sorted(set(labels) - there)
         if missing:
-            yield Finding("labels", WARN, f"not there: {', '.join(missing)}", "`lab doctor forge --fix` makes them")
+            yield Finding("labels", WARN, f"not there: {', '.join(missing)}", "`lab forge setup` makes them")
         else:
             yield Finding("labels", OK, ", ".join(sorted(labels)) or "none is wanted")
 
@@ -123,7 +123,7 @@ class Examiner:
                 "hook",
                 WARN,
                 f"none for {url}: changes are seen at the next poll only",
-                "`lab doctor forge --fix` adds it",
+                "`lab forge setup` adds it",
             )
         elif (status := found[0].get("alert_status", "executable")) != "executable":
             text = f"GitLab switched it off ({status}) after deliveries that failed"
@@ -133,7 +133,7 @@ class Examiner:
             text = (
                 f"is not as it should be: {', '.join(missing) or 'no secret token, or certificates are not verified'}"
             )
-            yield Finding("hook", FAIL, text, "`lab doctor forge --fix` corrects it")
+            yield Finding("hook", FAIL, text, "`lab forge setup` corrects it")
         else:
             yield Finding("hook", OK, url)
 
