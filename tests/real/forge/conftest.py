@@ -20,7 +20,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def forgejo() -> Iterator[ForgejoServer]:
     """One for each worker of xdist, with short pages. Tests make repositories of their own in it, and never stop it."""
     try:
-        server = ForgejoServer(page=15)
+        server = ForgejoServer(page=10)
     except CannotRunHere as reason:
         absent = pytest.fail if os.environ.get("CI") else pytest.skip
         absent(str(reason))

@@ -75,7 +75,7 @@ class ForgeLab(LabWorld):
         work = self.clone(who)
         self.git("fetch", "-q", "origin", cwd=work)
         there = self.git("branch", "-r", "--list", f"origin/{branch}", cwd=work)
-        self.git("checkout", "-q", "-B", branch, f"origin/{branch}" if there else "origin/main", cwd=work)
+        self.git("checkout", "-q", "-f", "-B", branch, f"origin/{branch}" if there else "origin/main", cwd=work)
         for name, text in files.items():
             path = work / name
             if text is None:
@@ -131,7 +131,9 @@ class ForgeLab(LabWorld):
     def comments(self, number: int) -> list[str]:
         """Ours, oldest first."""
         all_ = self.world.api("GET", f"/issues/{number}/comments")
-        return [each["body"] for each in all_ if each["user"]["login"] == "labwright"]
+        return [
+            each["body"] for each in all_ if each["user"]["login"] == "labwright" and "<!-- labwright:" in each["body"]
+        ]
 
     def comment(self, number: int) -> str:
         """The one comment; empty until it is there."""

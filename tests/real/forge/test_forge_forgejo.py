@@ -8,7 +8,7 @@ from tests.real.forge.forgejo_world import ForgejoWorld
 class TestForgejoForge(ForgeSuite):
     """The fixture `world` is conftest.py's."""
 
-    many = 32
+    many = 22
 
     def test_it_is_the_real_one(self, world: ForgejoWorld) -> None:
         assert isinstance(world.forge, ForgejoForge)

@@ -15,17 +15,21 @@ from labwright.domain.forge import Pull
 _TRIES = 3
 _PAGES = 200
 _OVERLAP = timedelta(seconds=5)
+_ANYWAY = timedelta(minutes=5)  # a review that is no longer dismissed moves nothing to the top
+
+Key = tuple[str, Any]  # number of all, and the one that changed last
 
 
 class Listing:
-    """Forgejo knows no ETag. Newest first, whatever changes comes to the top of the first page: where that page and the number
-    of all are what they were, so are the pages below it. Edits of comments alone change nothing in the list and are asked for
-    separately, which is the second request of a look."""
+    """Forgejo knows no ETag, and takes some 15 ms for each pull request that it lists. Whatever changes comes to the top: where the
+    first one and the number of all are what they were, so are the others. Edits of comments alone change nothing in the list and
+    are asked for separately, which is the second request of a look."""
 
     def __init__(self, api: Api, repo: str) -> None:
         self._api, self._repo = api, repo
-        self._top: tuple[str, list[Any]] = ("", [])  # number of all, and the first page, as they were
+        self._known: Key | None = None  # of `_items`; None where they may have changed once more within their second
         self._items: list[Any] = []
+        self._read_at = datetime.min.replace(tzinfo=UTC)
         self._edits: dict[int, str] = {}
         self._began: datetime | None = None
         self._until: datetime | None = None  # edits are known until then
@@ -36,8 +40,8 @@ class Listing:
             return self._look()
 
     def _look(self) -> Sequence[Pull]:
-        top = self._first()
-        if self._seen(top) != self._top:
+        top = self._page(1, 1)
+        if _key(top) != self._known or _time_of(top) - self._read_at > _ANYWAY:
             top = self._read(top)
         now = _time_of(top)
         self._began = self._began or now
@@ -50,18 +54,30 @@ class Listing:
         """Every page, such that nothing changed while they were read: else a pull request could move from a page that is not
         read yet to one that was, and seem to be closed."""
         for _ in range(_TRIES):
-            items = {item["number"]: item for item in top.body or () if item}
-            total, size = _total(top), len(top.body or ())
-            for page in range(2, _PAGES + 1):
-                if not size or (page - 1) * size >= total:
-                    break
-                items.update((item["number"], item) for item in self._page(page).body or () if item)
-            again = self._first() if total > size else top
-            if self._seen(again) == self._seen(top):
-                self._top, self._items = self._seen(top), list(items.values())
-                return again
-            top = again
+            items, whole = self._all()
+            after = self._page(1, 1)
+            if whole and _key(after) == _key(top):
+                self._items, self._read_at = items, _time_of(top)
+                newest = max((str(item["updated_at"]) for item in items), default="")
+                self._known = _key(top) if not newest or parse.settled(newest, _time_of(top)) else None
+                return after
+            top = after
         raise Unavailable(f"{self._api.what}: pull requests change faster than they can be listed")
+
+    def _all(self) -> tuple[list[Any], bool]:
+        """And whether these are as many as there are."""
+        items: dict[int, Any] = {}
+        seen = broken = 0
+        for page in range(1, _PAGES + 1):
+            answer = self._page(page, PAGE)
+            rows = answer.body or []
+            seen += len(rows)
+            broken += rows.count(None)  # those that it cannot tell of, such as of a base that is gone
+            items.update((int(row["number"]), row) for row in rows if row)
+            total = answer.headers.get("x-total-count", "")
+            if not rows or (total.isdigit() and seen >= int(total)):
+                return list(items.values()), not total.isdigit() or len(items) + broken == int(total)
+        raise Unavailable(f"{self._api.what}: the list of pull requests does not end", retry_in=300)
 
     def _learn_edits(self, now: datetime) -> None:
         since = (self._until or now) - _OVERLAP
@@ -75,21 +91,12 @@ class Listing:
     def _edit(self, item: Any) -> str:
         return self._edits.get(int(item["number"]), "")
 
-    def _first(self) -> Answer:
-        return self._page(1)
-
-    def _page(self, page: int) -> Answer:
-        return self._api.ask(f"{self._repo}/pulls", state="open", sort="recentupdate", page=page, limit=PAGE)
-
-    @staticmethod
-    def _seen(top: Answer) -> tuple[str, list[Any]]:
-        return top.headers.get("x-total-count", ""), top.body or []
+    def _page(self, page: int, limit: int) -> Answer:
+        return self._api.ask(f"{self._repo}/pulls", state="open", sort="recentupdate", page=page, limit=limit)
 
 
-def _total(answer: Answer) -> int:
-    """For want of the header there is one page."""
-    said = answer.headers.get("x-total-count", "")
-    return int(said) if said.isdigit() else 0
+def _key(top: Answer) -> Key:
+    return top.headers.get("x-total-count", ""), (top.body or [None])[0]
 
 
 def _time_of(answer: Answer) -> datetime:

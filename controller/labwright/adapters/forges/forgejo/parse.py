@@ -82,9 +82,13 @@ def updated(item: Item, edited: str, clock: Clock) -> str:
     asked = sorted(str(user.get("login")) for user in item.get("requested_reviewers") or ())
     head, base = item["head"]["sha"], item["base"]["ref"]
     parts = [newest, clock.began.isoformat(), str(item.get("comments", 0)), head, base, *sorted(labels(item)), *asked]
-    if not newest or at(newest) > clock.now - _SETTLES:
+    if not newest or not settled(newest, clock.now):
         parts.append(clock.now.isoformat())
     return " ".join(parts)
+
+
+def settled(time: str, now: datetime) -> bool:
+    return at(time) <= now - _SETTLES
 
 
 def edits(items: Iterable[Item]) -> dict[int, str]:
