@@ -70,10 +70,13 @@ class Api:
         return answer
 
     def pages(self, path: str, **query: Any) -> Iterator[Any]:
-        """Items of a list, page after page."""
+        """Items of a list, page after page. Raises Unavailable where something else than a list comes: it is no empty one, and
+        nobody has taken anything back."""
         answer = self.ask(path, **query)
         for _ in range(_PAGES):
-            yield from answer.body if isinstance(answer.body, list) else ()
+            if not isinstance(answer.body, list):
+                raise Unavailable(f"{self.what}: {path} is answered with something else than a list", retry_in=60)
+            yield from answer.body
             if not (following := answer.next_page):
                 return
             answer = self.ask(self._own(following))

@@ -70,18 +70,6 @@ class Client(Api):
             "X-GitHub-Api-Version": VERSION,
         }
 
-    def pages(self, path: str, **query: Any) -> Iterator[Any]:
-        """Raises Unavailable where something else than a list comes: it is no empty one, and nobody has taken anything back."""
-        answer = self.ask(path, **query)
-        for _ in range(_PAGES):
-            if not isinstance(answer.body, list):
-                raise Unavailable(f"{self.what}: {path} is answered with something else than a list", retry_in=60)
-            yield from answer.body
-            if not (following := answer.next_page):
-                return
-            answer = self.ask(self._own(following))
-        raise Unavailable(f"{self.what}: the list at {path} does not end", retry_in=300)
-
     def numbered(self, path: str, **query: Any) -> Iterator[Answer]:
         """Answers of a list, page after page by number, of 100 items each."""
         for page in range(1, _PAGES + 1):
