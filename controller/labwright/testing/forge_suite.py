@@ -8,6 +8,7 @@ from labwright.domain.errors import Refused, Unavailable
 from labwright.domain.finding import FAIL
 from labwright.domain.forge import Light, Pull, Role, Status
 from labwright.ports.forge import Forge
+from labwright.testing.forge_needs import needs
 from labwright.testing.forge_suite_talk import RUN, TalkSuite, comment_of
 from labwright.testing.forge_world import ForgeWorld
 
@@ -82,6 +83,7 @@ class ForgeSuite(TalkSuite):
         world.reopen(goes, "cleo")
         assert {pull.number for pull in world.forge.pulls()} == {stays, goes}
 
+    @needs("forks")
     def test_a_pull_request_from_another_repository_is_a_fork(self, world: ForgeWorld) -> None:
         here, there = world.open("cleo"), world.open("mallory", fork=True)
         assert {pull.number: pull.fork for pull in world.forge.pulls()} == {here: False, there: True}
@@ -95,6 +97,7 @@ class ForgeSuite(TalkSuite):
 
     @pytest.mark.slow
     @pytest.mark.parametrize("act", ACTS)
+    @needs("labels")
     def test_whatever_happens_to_it_is_seen_in_the_list(self, world: ForgeWorld, act: str) -> None:
         number, bystander = world.open(), world.open("dora")
         world.put_label(number, "other", "ben")
@@ -107,6 +110,7 @@ class ForgeSuite(TalkSuite):
         assert listed(world, bystander).updated == beside
 
     @pytest.mark.slow
+    @needs("comments")
     def test_an_edited_comment_is_seen_in_the_list(self, world: ForgeWorld) -> None:
         number = world.open()
         id = world.write(number, "/lab plan", "ben")
@@ -128,6 +132,7 @@ class ForgeSuite(TalkSuite):
 
     # who may do what
 
+    @needs("roles")
     def test_roles_are_as_they_are_now(self, world: ForgeWorld) -> None:
         assert world.forge.roles(["ada", "ben", "mallory"]) == {
             "ada": Role.ADMIN,
@@ -142,23 +147,27 @@ class ForgeSuite(TalkSuite):
     def test_an_unknown_person_has_no_role(self, world: ForgeWorld, login: str) -> None:
         assert world.forge.roles([login]) == {login: Role.NONE}
 
+    @needs("teams")
     def test_the_members_of_a_team_are_told(self, world: ForgeWorld) -> None:
         team = world.make_team("leads", ["ben", "dora"])
         assert {"ben", "dora"} <= world.forge.members(team)
         assert "cleo" not in world.forge.members(team)
 
     @pytest.mark.parametrize("team", ["@acme/no-such-team", "@no-such-org/leads", "@acme", "@acme/..", "@/"])
+    @needs("teams")
     def test_a_team_that_is_not_there_is_refused_and_not_empty(self, world: ForgeWorld, team: str) -> None:
         world.make_team("leads", ["ben"])
         with pytest.raises(Refused):
             world.forge.members(team)
 
+    @needs("protection")
     def test_a_branch_is_not_protected_until_it_is(self, world: ForgeWorld) -> None:
         assert not world.forge.protection("main").on
         world.protect("main", reviews=2)
         found = world.forge.protection("main")
         assert found.on and "2 review" in found.words
 
+    @needs("protection")
     def test_the_protection_of_one_branch_is_not_that_of_another(self, world: ForgeWorld) -> None:
         world.protect("main", reviews=1)
         world.commit("cleo", "topic")
@@ -183,6 +192,7 @@ class ForgeSuite(TalkSuite):
         comments = world.forge.talk(number).comments
         assert [(comment.id, comment.body) for comment in comments] == [(id, "plan: 4 jobs")]
 
+    @needs("comments")
     def test_a_foreign_comment_is_never_written_anew(self, world: ForgeWorld) -> None:
         number = world.open()
         id = world.write(number, "mine", "mallory")
@@ -224,6 +234,7 @@ class ForgeSuite(TalkSuite):
         )
         assert list(world.statuses(head)) == ["labwright"]
 
+    @needs("labels")
     def test_taking_a_label_off_twice_is_no_error_and_others_stay(self, world: ForgeWorld) -> None:
         number = world.open()
         world.put_label(number, RUN, "ben")
@@ -234,17 +245,20 @@ class ForgeSuite(TalkSuite):
         assert talk.pull.labels == {"keep"}
         assert [(made.by, made.on) for made in talk.labellings if made.label == RUN][-1] == (world.forge.me(), False)
 
+    @needs("labels")
     def test_labels_are_made_once(self, world: ForgeWorld) -> None:
         wanted = {RUN: "asks that it runs", "lab:held": "waits for somebody"}
         assert set(world.forge.add_labels(wanted)) == set(wanted)
         assert list(world.forge.add_labels(wanted)) == []
         assert sorted(name for name in world.labels() if name in wanted) == sorted(wanted)
 
+    @needs("hooks")
     def test_a_hook_is_made_once(self, world: ForgeWorld) -> None:
         assert world.forge.add_hook(HOOK, "secret")
         assert not world.forge.add_hook(HOOK, "secret")
         assert list(world.hooks()) == [HOOK]
 
+    @needs("hooks")
     def test_a_hook_whose_secret_changes_is_still_one(self, world: ForgeWorld) -> None:
         world.forge.add_hook(HOOK, "secret")
         world.forge.add_hook(HOOK, "another")
@@ -253,16 +267,19 @@ class ForgeSuite(TalkSuite):
     # what goes wrong
 
     @pytest.mark.parametrize("ask", ASKS)
+    @needs("requests")
     def test_a_forge_out_of_reach_is_unavailable(self, world: ForgeWorld, ask: str) -> None:
         with pytest.raises(Unavailable):
             ASKS[ask](world.away())
 
     @pytest.mark.parametrize("ask", ASKS)
+    @needs("tokens")
     def test_a_token_that_is_not_taken_is_refused_and_never_an_empty_answer(self, world: ForgeWorld, ask: str) -> None:
         with pytest.raises(Refused) as caught:
             ASKS[ask](world.stranger())
         assert caught.value.hint
 
+    @needs("labels")
     def test_examining_finds_nothing_to_fail_where_all_is_well(self, world: ForgeWorld) -> None:
         world.forge.add_labels({RUN: "asks that it runs"})
         world.forge.add_hook(HOOK, "secret")
@@ -270,6 +287,7 @@ class ForgeSuite(TalkSuite):
         found = world.forge.examine([RUN], HOOK, ["main"])
         assert [finding for finding in found if finding.result == FAIL] == []
 
+    @needs("tokens")
     def test_examining_with_a_wrong_token_fails_and_says_how_to_mend_it(self, world: ForgeWorld) -> None:
         found = world.stranger().examine([RUN], "", ["main"])
         assert any(finding.result == FAIL and finding.mend for finding in found)

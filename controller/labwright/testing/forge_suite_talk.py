@@ -4,6 +4,7 @@ import pytest
 
 from labwright.domain.errors import Refused
 from labwright.domain.forge import Comment, Opinion, Talk
+from labwright.testing.forge_needs import Needing, needs
 from labwright.testing.forge_world import ForgeWorld
 
 RUN = "lab:run"
@@ -20,7 +21,7 @@ def comment_of(talk: Talk, id: str) -> Comment:
     return found
 
 
-class TalkSuite:
+class TalkSuite(Needing):
     """Needs the fixture `world`: a fresh ForgeWorld for each test."""
 
     def test_a_pull_request_is_told_with_its_head_its_base_and_its_author(self, world: ForgeWorld) -> None:
@@ -38,6 +39,7 @@ class TalkSuite:
         assert [(made.label, made.by.login, made.on) for made in talk.labellings] == [(RUN, "ben", True)]
         assert talk.pull.labels == {RUN}
 
+    @needs("labels")
     def test_a_label_that_was_taken_off_and_put_on_again_names_everybody_in_order(self, world: ForgeWorld) -> None:
         number = world.open()
         world.put_label(number, RUN, "ben")
@@ -48,6 +50,7 @@ class TalkSuite:
         assert len({each.id for each in made}) == 3
         assert list(made) == sorted(made, key=lambda each: each.at)
 
+    @needs("labels")
     def test_a_label_is_told_by_its_whole_name(self, world: ForgeWorld) -> None:
         number = world.open()
         world.put_label(number, "lab:running", "ben")
@@ -74,6 +77,7 @@ class TalkSuite:
         world.review(number, "ben", Opinion.CHANGES)
         assert [review.opinion for review in world.forge.talk(number).reviews] == [Opinion.CHANGES]
 
+    @needs("comments")
     def test_a_review_without_a_verdict_is_a_comment(self, world: ForgeWorld) -> None:
         number = world.open()
         world.review(number, "ben", Opinion.COMMENT)
@@ -93,6 +97,7 @@ class TalkSuite:
         world.review(number, "ben")
         assert [review.opinion for review in world.forge.talk(number).reviews][-1] == Opinion.APPROVED
 
+    @needs("comments")
     def test_a_comment_is_told_with_its_author_and_its_text(self, world: ForgeWorld) -> None:
         number = world.open()
         id = world.write(number, "/lab plan", "mallory")
@@ -100,6 +105,7 @@ class TalkSuite:
         assert (comment.by.login, comment.body, comment.edited) == ("mallory", "/lab plan", False)
         assert comment.url
 
+    @needs("comments")
     def test_an_edited_comment_is_marked(self, world: ForgeWorld) -> None:
         number = world.open()
         id = world.write(number, "fine", "ben")
@@ -108,6 +114,7 @@ class TalkSuite:
         comment = comment_of(world.forge.talk(number), id)
         assert (comment.body, comment.edited) == ("/lab run", True)
 
+    @needs("comments")
     def test_a_comment_that_was_taken_back_is_gone(self, world: ForgeWorld) -> None:
         number = world.open()
         id = world.write(number, "/lab run", "ben")
@@ -115,6 +122,7 @@ class TalkSuite:
         assert id not in {comment.id for comment in world.forge.talk(number).comments}
 
     @pytest.mark.parametrize("text", HOSTILE, ids=["markdown", "terminal", "commands", "long"])
+    @needs("comments")
     def test_text_comes_through_as_it_was_written(self, world: ForgeWorld, text: str) -> None:
         number = world.open()
         id = world.write(number, text, "mallory")
@@ -126,6 +134,7 @@ class TalkSuite:
         assert world.forge.talk(number).pull.title == title
         assert world.forge.pulls()[0].title == title
 
+    @needs("comments")
     def test_whoever_wrote_a_commit_is_a_committer_and_others_are_not(self, world: ForgeWorld) -> None:
         number = world.open("cleo")
         world.push(number, "dora")
@@ -133,6 +142,7 @@ class TalkSuite:
         world.write(number, "good", "ada")
         assert world.forge.talk(number).committers == {"cleo", "dora"}
 
+    @needs("comments")
     def test_a_closed_pull_request_can_be_talked_about(self, world: ForgeWorld) -> None:
         number = world.open()
         world.write(number, "no", "ben")
@@ -147,6 +157,7 @@ class TalkSuite:
         pull = world.forge.talk(number).pull
         assert (pull.open, pull.merged, pull.head) == (False, True, head)
 
+    @needs("reset")
     def test_reopening_and_aiming_elsewhere_are_remembered(self, world: ForgeWorld) -> None:
         number = world.open()
         world.review(number, "ben")
@@ -159,6 +170,7 @@ class TalkSuite:
         again = world.forge.talk(number)
         assert again.pull.base == "other" and again.reset is not None and again.reset >= talk.reset
 
+    @needs("comments")
     def test_more_comments_than_one_page_holds_all_come(self, world: ForgeWorld) -> None:
         number = world.open()
         for n in range(64):
