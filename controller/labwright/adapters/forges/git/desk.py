@@ -1,0 +1,93 @@
+"""What we write, on one branch of our own: <number>/comment.md, <number>/status.json, <number>/labels.json (which tags' labels were
+taken off) and statuses/<commit>.json. Anybody who may push may change it, so nothing in it lets anything run."""
+
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from labwright.adapters.repos.git.objects import Objects
+from labwright.adapters.repos.git.snapshot import take
+from labwright.domain.errors import LabError
+from labwright.domain.forge import Status
+from labwright.domain.snapshot import Snapshot
+from labwright.ports.repo import ResultsBranch
+
+LARGEST = 4 << 20  # bytes of a file that is read; somebody else may have written it
+
+
+class Desk:
+    """Reads from `mirror`, where the branch's tip has been brought before; writes through `branch`."""
+
+    def __init__(self, mirror: Path, branch: ResultsBranch) -> None:
+        self._branch = branch
+        self._mirror = mirror
+        self._objects = Objects(mirror)
+        self._at: Snapshot | None = None
+
+    def look(self, tip: str) -> None:
+        """`tip`: empty before anything was written."""
+        if tip and (self._at is None or self._at.commit != tip):
+            self._at = take(self._mirror, tip, self._at, {})
+        if not tip:
+            self._at = None
+
+    def comment(self, number: int) -> str | None:
+        data = self._read(comment_path(number))
+        return None if data is None else data.decode("utf-8", "replace")
+
+    def is_there(self, path: str) -> bool:
+        return self._at is not None and path in self._at.entries
+
+    def spent(self, number: int) -> frozenset[str]:
+        """Ids of tags whose label was taken off."""
+        found = self._json(_labels_path(number)).get("off")
+        return frozenset(each for each in found if isinstance(each, str)) if isinstance(found, list) else frozenset()
+
+    def mark(self, number: int) -> str:
+        """Another text when what is taken off is another."""
+        entry = self._at.entries.get(_labels_path(number)) if self._at else None
+        return entry.oid if entry else ""
+
+    def write_comment(self, number: int, body: str) -> None:
+        self._branch.publish({comment_path(number): body.encode("utf-8", "replace")}, f"Pull request {number}: comment")
+
+    def write_status(self, commit: str, status: Status, number: int | None) -> None:
+        path = f"statuses/{commit}.json"
+        shown = {"light": str(status.light), "words": status.words, "url": status.url}
+        data = _dumped({**self._json(path), status.context: shown})
+        files = {path: data} | ({f"{number}/status.json": data} if number is not None else {})
+        self._branch.publish(files, f"Status of {commit[:10]}: {status.light}")
+
+    def write_spent(self, number: int, spent: Collection[str]) -> None:
+        data = _dumped({"off": sorted({*self.spent(number), *spent})})
+        self._branch.publish({_labels_path(number): data}, f"Pull request {number}: labels that were obeyed")
+
+    def close(self) -> None:
+        self._objects.close()
+
+    def _read(self, path: str) -> bytes | None:
+        """None for what is not there or cannot be ours."""
+        entry = self._at.entries.get(path) if self._at else None
+        if entry is None or entry.mode != "100644" or self._objects.sizes([entry.oid])[entry.oid] > LARGEST:
+            return None
+        return next(iter(self._objects.read([entry.oid], limit=LARGEST)))
+
+    def _json(self, path: str) -> Mapping[str, Any]:
+        try:
+            found = json.loads(self._read(path) or b"{}")
+        except (ValueError, RecursionError, LabError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+
+def comment_path(number: int) -> str:
+    return f"{number}/comment.md"
+
+
+def _labels_path(number: int) -> str:
+    return f"{number}/labels.json"
+
+
+def _dumped(value: Mapping[str, Any]) -> bytes:
+    return (json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode("utf-8", "replace")
