@@ -175,6 +175,19 @@ class Lab(Form):
         return self
 
     @model_validator(mode="after")
+    def _branches(self) -> Self:
+        if self.forge is not None:
+            self.forge.check_branches(self.watch.branches, self.results.branch)
+        return self
+
+    @model_validator(mode="after")
+    def _cheap(self) -> Self:
+        smoke = self.policy.approve.smoke
+        if smoke is not None and smoke.provider is not None and smoke.provider not in self.providers:
+            raise Fault("names no provider of this file", at=("policy", "approve", "smoke", "provider"))
+        return self
+
+    @model_validator(mode="after")
     def _tokens(self) -> Self:
         for name, provider in self.providers.items():
             rest = provider.rest if isinstance(provider, SlurmProvider) else None

@@ -1,11 +1,14 @@
 """`forge` of lab.yaml: where the lab's pull requests live."""
 
 import re
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
-from labwright.domain.forms import Fault, Form, Line, Lines, Positive, Span, line, lines, show
+from labwright.domain.forms import Fault, Form, Line, Positive, Span, line, lines, show
+from labwright.domain.signers import parse_signers, signer_line
 
 _SECRET = re.compile(r"\{\{\s*secrets?\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 _URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
@@ -33,6 +36,15 @@ References = Annotated[
 ]
 
 
+Keys = Annotated[
+    tuple[str, ...],
+    BeforeValidator(lines(signer_line)),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+_OWN = ("pull/", "approvals/")  # branches that `git` reads as pull requests and as what people say of them
+_OURS = "lab-pulls"
+
+
 class App(Form):
     """A GitHub App's installation, in place of a token: its tokens live for an hour."""
 
@@ -52,7 +64,7 @@ class Forge(Form):
     hook_secrets: References = Field(
         (), description="`{{secret.NAME}}` that deliveries are signed with; two of them while one is replaced."
     )
-    keys: Lines = Field((), description="`git` only: who may approve, as lines of an allowed_signers file.")
+    keys: Keys = Field((), description="`git` only: who may approve, as lines of an allowed_signers file.")
     poll_s: Span = Field(30.0, alias="poll", description="Time between looks without a hook.")
     update_s: Span = Field(20.0, alias="update", description="The least time between two edits of a comment.")
 
@@ -60,6 +72,10 @@ class Forge(Form):
     def _whole(self) -> Self:
         if self.type == "git":
             self._none_of("url", "repo", "token", "app", "hook_secrets")
+            try:
+                parse_signers(self.keys)
+            except Fault as fault:
+                raise Fault(fault.message, fault.hint, at=("keys", *fault.at)) from fault
             return self
         if self.url is None and self.type not in HOMES:
             raise Fault(f"needs `url`, the address of the {self.type} server")
@@ -90,3 +106,40 @@ class Forge(Form):
         """Names of the secrets it needs."""
         own = [self.token, self.app.key if self.app else None, *self.hook_secrets]
         return tuple(secret_of(reference) for reference in own if reference)
+
+    def check_branches(self, watched: Sequence[str], results: str) -> None:
+        """Without a forge, pull requests are branches of the repository, and what is watched is launched as it is pushed. Raises
+        Fault."""
+        if self.type != "git":
+            return
+        for n, pattern in enumerate(watched):
+            own = next((start for start in _OWN if _may_begin(pattern, start)), "")
+            own = f"{own}…" if own else _OURS if fnmatchcase(_OURS, pattern) else ""
+            if own:
+                hint = "name the branches that are meant, such as `main`"
+                raise Fault(
+                    f"also means {own}, which belongs to pull requests (`forge.type: git`)",
+                    hint,
+                    at=("watch", "branches", n),
+                )
+        if results == _OURS or results.startswith(_OWN):
+            hint = "such as lab-results"
+            raise Fault("is a branch of pull requests (`forge.type: git`)", hint, at=("results", "branch"))
+
+
+def _may_begin(pattern: str, start: str) -> bool:
+    """Whether a glob may mean a name that begins so; never no where it does."""
+    parts = re.findall(r"\[!?\]?[^\]]*\]|.", pattern, re.DOTALL)
+
+    def here(places: set[int]) -> set[int]:
+        for n, part in enumerate(parts):
+            if n in places and part == "*":
+                places = places | {n + 1}
+        return places
+
+    places = here({0})
+    for character in start:
+        held = {n for n in places if n < len(parts) and parts[n] == "*"}
+        fits = {n + 1 for n in places if n < len(parts) and (parts[n] in ("?", character) or len(parts[n]) > 1)}
+        places = here(held | fits)
+    return bool(places)
