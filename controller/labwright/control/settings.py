@@ -99,11 +99,17 @@ class Settings:
 
     def _meet_forge(self, lab: Lab) -> None:
         world, before = self.world, self.world.lab
-        if before is not None and (before.forge, before.secrets) == (lab.forge, lab.secrets):
+        if before is not None and _of_forge(before) == _of_forge(lab):
             return
         old, world.forge = world.forge, world.make_forge(lab) if lab.forge else None
         if old is not None:
             old.close()
+
+
+def _of_forge(lab: Lab) -> object:
+    """What a forge is made of; plain git has no labels but what the policy calls so."""
+    policy = lab.policy.approve
+    return lab.forge, lab.secrets, lab.results.signing_key, (policy.label, policy.stop_label, policy.rerun_label)
 
 
 def _good(what: str, wrong: dict[str, str], read: Callable[[], T]) -> T | None:
