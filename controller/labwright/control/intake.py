@@ -228,7 +228,8 @@ class Intake:
         world, ledger, branch = self.world, self.world.book.ledger, tip.branch
         lab = world.lab
         assert lab is not None  # noqa: S101  # planned only once there are settings
-        evaluation = Evaluation(tree, lab, reader(world.repo, self.parsed, refuse_by(world.providers)), branch)
+        refuse = world.masks.quiet(refuse_by(world.providers))
+        evaluation = Evaluation(tree, lab, reader(world.repo, self.parsed, refuse), branch)
         asked = evaluation.ask(sorted(names))
         if tip.touched is not None:
             tip = replace(tip, offer=offer_digest(asked, tip.touched))

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 from urllib.parse import quote, quote_plus
 
 from labwright.control.secrets import resolve
+from labwright.decide.identity import Refuse
 from labwright.domain.errors import Refused
 from labwright.domain.lab import SecretSource
 
@@ -62,6 +63,10 @@ class Masks:
     def cleaned(self, value: T) -> T:
         """The same, of all texts inside lists, mappings and dataclasses."""
         return each(value, self.clean) if self._pattern() else value
+
+    def quiet(self, refuse: Refuse) -> Refuse:
+        """Why not, in a provider's words, without values."""
+        return lambda provider, task: [self.clean(why) for why in refuse(provider, task)]
 
     def _try(self, name: str, sources: Mapping[str, SecretSource]) -> None:
         this = (name, repr(sources.get(name)))
@@ -164,8 +169,9 @@ def _each(value: Any, clean: Callable[[str], str]) -> Any:
         return clean(value)
     if isinstance(value, Mapping):
         return {_each(key, clean): _each(inner, clean) for key, inner in value.items()}
-    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
-        return type(value)(_each(inner, clean) for inner in value)
+    if isinstance(value, list | tuple):
+        make = getattr(type(value), "_make", type(value))  # of a named tuple
+        return make(_each(inner, clean) for inner in value)
     if is_dataclass(value) and not isinstance(value, type):
         return replace(value, **{field.name: _each(getattr(value, field.name), clean) for field in fields(value)})
     return value

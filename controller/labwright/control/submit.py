@@ -22,6 +22,7 @@ Draft = Submission | LabError
 Answers = Mapping[Token, Handle | LabError]
 LONGEST = 60.0  # seconds that are added at most to what a provider wants between two tries
 AGAIN = 1.0  # second until one that nobody says yes to any more is looked at again
+SOON = 0.1  # second until the forge may have said that it still may
 PATIENCE = 3  # tries after which `--once` does not wait for a submission any more
 
 
@@ -82,7 +83,7 @@ class Submitter:
         why = permits.why_held(job)
         if why and job.reason != (why := self.world.masks.clean(f"not submitted yet: {why}")):
             self.world.book.amend([job], reason=why)
-        self._unsettled[job.id] = replace(unsettled, ask_at=later(now, AGAIN))
+        self._unsettled[job.id] = replace(unsettled, ask_at=later(now, AGAIN if why else SOON))
         return False
 
     def submit(self, name: str, provider: Provider, drafts: Sequence[tuple[Attempt, Draft]]) -> None:
