@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from labwright.adapters.forges.api import Answer
 from labwright.adapters.forges.forgejo import ForgejoForge, parse
 from labwright.domain.errors import Refused, Unavailable
 
@@ -111,6 +112,14 @@ def test_an_answer_of_another_shape_is_an_error_in_words(monkeypatch: pytest.Mon
     monkeypatch.setattr(forge._api, "get", lambda path, **query: answer)
     with pytest.raises(Unavailable, match="not understood"):
         forge.talk(1)
+
+
+@pytest.mark.parametrize("body", [None, {}, "text", {"message": "hello"}])
+def test_what_is_no_list_is_not_an_empty_one(monkeypatch: pytest.MonkeyPatch, body: object) -> None:
+    forge = ForgejoForge("http://127.0.0.1:9", "ada/vision", lambda: "0" * 40)
+    monkeypatch.setattr(forge._api, "ask", lambda path, **query: Answer(200, {}, body))
+    with pytest.raises(Unavailable, match="not understood"):
+        forge.pulls()
 
 
 def test_a_role_that_is_not_known_is_refused_and_not_guessed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,7 +92,10 @@ class Listing:
         return self._edits.get(int(item["number"]), "")
 
     def _page(self, page: int, limit: int) -> Answer:
-        return self._api.ask(f"{self._repo}/pulls", state="open", sort="recentupdate", page=page, limit=limit)
+        answer = self._api.ask(f"{self._repo}/pulls", state="open", sort="recentupdate", page=page, limit=limit)
+        if not isinstance(answer.body, list):  # never taken for an empty one: everything would seem to be closed
+            raise TypeError("a list of pull requests that is no list")
+        return answer
 
 
 def _key(top: Answer) -> Key:
