@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
-from labwright.domain.forms import Fault, Form, Line, Positive, Span, line, lines, show
+from labwright.domain.forms import LIST_SCHEMA, Fault, Form, Line, Positive, Span, line, lines, show
 from labwright.domain.signers import parse_signers, signer_line
 
 _SECRET = re.compile(r"\{\{\s*secrets?\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
@@ -36,11 +36,7 @@ References = Annotated[
 ]
 
 
-Keys = Annotated[
-    tuple[str, ...],
-    BeforeValidator(lines(signer_line)),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
-]
+Keys = Annotated[tuple[str, ...], BeforeValidator(lines(signer_line)), WithJsonSchema(LIST_SCHEMA)]
 _OWN = ("pull/", "approvals/")  # branches that `git` reads as pull requests and as what people say of them
 _OURS = "lab-pulls"
 
