@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any
 
+from labwright.control.contents import Contents
 from labwright.control.intake import Intake, jobs_of, watched
 from labwright.control.world import World, later
 from labwright.decide.grants import given_to, withheld
@@ -13,6 +14,7 @@ from labwright.decide.identity import Asked, unsupported
 from labwright.decide.rows import approval_row
 from labwright.decide.run_plan import run_plan
 from labwright.domain.errors import LabError, Refused, Unavailable
+from labwright.domain.forge import number_of
 from labwright.domain.ids import JobId, job_id
 from labwright.domain.job import Act, ActKind, Job
 from labwright.domain.lifecycle import FINAL, State
@@ -146,9 +148,23 @@ class Acts:
             if act.kind is ActKind.RETRY and job.state is State.COMPLETE:
                 raise Refused(f"{job.id} is COMPLETE", hint="`lab rerun` runs a complete job once more")
             same = [other for other in ledger.jobs(tasks=[job.task]) if other.work == job.work]
-            made.append(again_of(job, same, act, now))
+            made.append(self._by_hand(again_of(job, same, act, now)))
         book.insert(made)
         return f"launched {' '.join(job.id for job in made)}"
+
+    def _by_hand(self, job: Job) -> Job:
+        """Of a pull request that may not run now, such as a closed one: who asks the controller itself needs no word of the forge,
+        and the default branch answers for it. A secret that pull requests may not have does not come by this way."""
+        lab, ledger = self.world.lab, self.world.book.ledger
+        if number_of(job.branch) is None or not self.world.permits.why_held(job):
+            return job
+        branch = self.intake.default
+        if lab is not None and all(want.work != job.work for want in ledger.wants(branch, [job.task])):
+            spec = Contents(ledger).spec(job)
+            why = withheld(given_to(spec, lab, job.provider), lab, job.task, job.branch)
+            if why:
+                raise Refused("; ".join(why))
+        return replace(job, branch=branch)
 
     # stop, confirm, suspend, resume
 
