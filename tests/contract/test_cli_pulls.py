@@ -31,7 +31,7 @@ class Town:
         self.repo = top / "lab"
         self.repo.mkdir()
         self.forge = MemoryForge(people=dict(PEOPLE), protected={"main": Protection(True)})
-        patch.setattr("labwright.wiring.make_forge", lambda place, lab: self.forge if lab.forge else None)
+        patch.setattr("labwright.wiring.make_forge", lambda place, lab, *more: self.forge if lab.forge else None)
         patch.setenv("LABWRIGHT_STATE", str(top / "state"))
         patch.setenv("LAB_TEST_TOKEN", "t")
         patch.chdir(self.repo)
