@@ -13,6 +13,7 @@ from labwright.domain.forge import Role
 from labwright.domain.snapshot import Entry, Snapshot
 from labwright.testing.memory_forge import MemoryForge
 
+KEY = "ada ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE1uY3lBYmNkZWZnaGlqa2xtbm9wcXJzdHV2d3h5ejAx"
 LAB = """\
 forge: {{type: {type}, url: "https://forge.example", repo: ml/vision, token: "{{{{secret.T}}}}"}}
 secrets: {{T: {{env: T}}}}
@@ -93,6 +94,13 @@ def test_codeowners_is_looked_for_where_that_forge_does() -> None:
 
 def test_owners_may_be_enough_so_nobody_is_counted() -> None:
     assert "approvers" not in look("by: [CODEOWNERS, ada], approvals: 2", files=["CODEOWNERS"])
+
+
+def test_of_plain_git_the_keys_say_who_is_there() -> None:
+    lab = parse_lab(f"forge: {{type: git, keys: ['{KEY}']}}\npolicy: {{approve: {{by: [eve]}}}}\n".encode(), "lab.yaml")
+    eve, enough = people_findings(lab, MemoryForge(), Snapshot("c" * 40, {}))
+    assert (eve.result, "forge.keys" in eve.mend) == (FAIL, True)
+    assert enough.result == FAIL
 
 
 def test_a_bot_that_may_not_write_is_told() -> None:

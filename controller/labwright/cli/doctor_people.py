@@ -22,7 +22,7 @@ def people_findings(lab: Lab, forge: Forge, snapshot: Snapshot) -> Iterator[Find
     whole = bool(policy.by) and CODEOWNERS not in policy.by
     for name in names:
         try:
-            yield (_team if name.startswith("@") else _person)(forge, name, able)
+            yield _team(forge, name, able) if name.startswith("@") else _person(forge, name, able, _mend(lab))
         except LabError as error:
             whole = False
             yield told(f"{_WHERE}: {clean(name)}", error)
@@ -34,13 +34,18 @@ def people_findings(lab: Lab, forge: Forge, snapshot: Snapshot) -> Iterator[Find
         yield _enough(lab, able)
 
 
-def _person(forge: Forge, name: str, able: set[str]) -> Finding:
+def _mend(lab: Lab) -> str:
+    """Of a name that nobody has."""
+    if lab.forge is not None and lab.forge.type == "git":
+        return "spell it as in `forge.keys`, or add a key of theirs there"
+    return "spell it as the forge does, or invite them"
+
+
+def _person(forge: Forge, name: str, able: set[str], mend: str) -> Finding:
     role = next(iter(forge.roles([name]).values()), Role.NONE)
     what = f"{_WHERE}: {clean(name)}"
     if role is Role.NONE:
-        return Finding(
-            what, FAIL, "nobody of that name may see the repository", "spell it as the forge does, or invite them"
-        )
+        return Finding(what, FAIL, "nobody of that name may see the repository", mend)
     if role < Role.WRITE:
         return Finding(
             what, FAIL, f"may only {_can(role)}: an approval would not count", "give them the right to write"

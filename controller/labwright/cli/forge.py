@@ -69,6 +69,11 @@ def _lab(place: Place) -> "Lab":
         lab = lab_of(repo, repo.snapshot(tips[default]))
     if lab.forge is None:
         raise Refused(f"lab.yaml of {default} names no forge", hint="add `forge`, docs/spec/lab.yaml.md says how")
+    if lab.forge.type == "git":
+        raise Refused(
+            "plain git has neither labels nor hooks: there is nothing to set up",
+            hint="`lab doctor forge` looks at the rest",
+        )
     return lab
 
 
