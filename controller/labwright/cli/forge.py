@@ -98,10 +98,14 @@ def _ask(lab: "Lab", labels: Mapping[str, str], url: str) -> None:
     assert lab.forge is not None  # noqa: S101  # looked at before
     hook = f" and a hook to {url}" if url else ""
     say(f"labels {', '.join(labels)}{hook} in {lab.forge.repo} at {lab.forge.address}", err=True)
-    if not sys.stdin.isatty():
+    if not _is_somebody_there():
         raise Refused("this writes at the forge, and there is nobody to ask", hint="--yes says yes beforehand")
     if not typer.confirm("Make what is not there?", err=True):
         raise typer.Exit(1)
+
+
+def _is_somebody_there() -> bool:
+    return sys.stdin.isatty()
 
 
 def _set_up(place: Place, lab: "Lab", labels: Mapping[str, str], url: str, secret: str) -> dict[str, Any]:
