@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from labwright.domain.forge import Opinion, Protection, Role
+from labwright.domain.forge import Opinion, Protection, Role, number_of
 from labwright.domain.job import Job
 from labwright.ports.provider import Capacity
 from labwright.testing.clock import FakeClock
@@ -80,7 +80,7 @@ class PullBench(Bench):
 
     @property
     def pulled(self) -> list[Job]:
-        return [job for job in self.jobs if job.branch.startswith("pull:")]
+        return [job for job in self.jobs if number_of(job.branch) is not None]
 
     def comment(self, number: int = 1) -> str:
         (ours,) = [c.body for c in self.at.talks[number].comments if c.by.login == "labwright"]

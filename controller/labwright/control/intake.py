@@ -16,8 +16,10 @@ from labwright.decide.discover import Tree, affected
 from labwright.decide.identity import Asked, Evaluation
 from labwright.decide.offer import offer_digest
 from labwright.decide.plan import Known, Tip, plan
+from labwright.decide.smoke import smoked
 from labwright.decide.trailers import rerun_acts
 from labwright.domain.errors import LabError, Unavailable
+from labwright.domain.forge import is_smoke
 from labwright.domain.ids import JobId
 from labwright.domain.job import Job, Wanted
 from labwright.domain.plan import Plan
@@ -231,6 +233,8 @@ class Intake:
         refuse = world.masks.quiet(refuse_by(world.providers))
         evaluation = Evaluation(tree, lab, reader(world.repo, self.parsed, refuse), branch)
         asked = evaluation.ask(sorted(names))
+        if is_smoke(branch) and (smoke := lab.policy.approve.smoke) is not None:
+            asked = smoked(asked, smoke, refuse)
         if tip.touched is not None:
             tip = replace(tip, offer=offer_digest(asked, tip.touched))
         tasks = [*asked, *gone]

@@ -29,7 +29,11 @@ def status(controller: Controller) -> dict[str, Any]:
 def _pulls(controller: Controller, busy: set[str]) -> list[dict[str, Any]]:
     """Open pull requests, and closed ones that have jobs under way; lowest number first."""
     permits = dict(controller.world.permits.lanes)
-    found = {lane.number: _of_lane(lane, permits.get(lane.name, "")) for lane in list(controller.pulls.of.values())}
+    found = {
+        lane.number: _of_lane(lane, permits.get(lane.name, ""))
+        for lane in list(controller.pulls.of.values())
+        if not lane.smoke
+    }
     for name, why in permits.items():
         number = number_of(name)
         if number is None or number in found:

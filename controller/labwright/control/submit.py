@@ -12,6 +12,7 @@ from labwright.control.world import World, later
 from labwright.decide.admit import answering
 from labwright.decide.grants import given_to, withheld
 from labwright.domain.errors import LabError, OutcomeUnknown, Refused, Unavailable
+from labwright.domain.forge import is_smoke
 from labwright.domain.ids import Handle, JobId, Token
 from labwright.domain.job import Attempt, Job, Move
 from labwright.domain.lab import Lab
@@ -299,4 +300,5 @@ def variables_of(job: Job) -> Mapping[str, str]:
         "LAB_AUTHOR": job.author,
         "LAB_GENERATION": str(job.generation),
         "LAB_TRIAL": str(job.trial),
+        **({"LAB_SMOKE": "1"} if is_smoke(job.branch) else {}),
     }

@@ -65,7 +65,7 @@ class Judgement:
 
 def who_matters(talk: Talk, policy: Approve, owners: Iterator[str] | Collection[str] = ()) -> tuple[set[str], set[str]]:
     """(logins whose roles, teams whose members) `judge` needs to know. Raises Refused where there are too many of them."""
-    labels = {policy.label, policy.stop_label, policy.rerun_label}
+    labels = {policy.label, policy.stop_label, policy.rerun_label, policy.smoke.label if policy.smoke else policy.label}
     acted = [x.by for x in talk.reviews if x.opinion is not Opinion.COMMENT]
     acted += [x.by for x in talk.labellings if x.label in labels]
     acted += [x.by for x in commands_of(talk)]
@@ -99,6 +99,20 @@ def judge(talk: Talk, policy: Approve, offer: Offer, people: People) -> Judgemen
     )
 
 
+def judge_smoke(talk: Talk, policy: Approve, offer: Offer, people: People) -> Judgement:
+    """Of a smoke run: asked for by its own label alone, and approved as the whole run is where the policy says so."""
+    smoke = policy.smoke
+    if smoke is None:
+        return Judgement((Gate("request", False, "`smoke` in lab.yaml's policy.approve"),))
+    own = policy.model_copy(update={"label": smoke.label})
+    asking, approving = _Asking(talk, own, people, by_command=False), _Approving(talk, own, offer, people)
+    asked_by = asking.by(offer)
+    gates = [_may_run(talk, offer), asking.gate(asked_by), *(approving.gates() if smoke.review else ())]
+    approvers = approving.approvers if smoke.review else {}
+    evidence = sorted(evidence for found in approvers.values() for evidence in found)
+    return Judgement(tuple(gates), asked_by, tuple(sorted(approvers)), tuple(evidence))
+
+
 def _may_run(talk: Talk, offer: Offer) -> Gate:
     pull = talk.pull
     if pull.fork:
@@ -115,6 +129,7 @@ class _Asking:
     talk: Talk
     policy: Approve
     people: People
+    by_command: bool = True
 
     def by(self, offer: Offer) -> str:
         """Who asks, rightfully; the newest of them."""
@@ -122,7 +137,7 @@ class _Asking:
         put = self._put_on()
         if put is not None and self._counts(put.by, put.at):
             asks.append((put.at, put.by.login))
-        for comment in commands_of(self.talk, Verb.RUN):
+        for comment in commands_of(self.talk, Verb.RUN) if self.by_command else ():
             fits = any(not digits or offer.is_named(digits) for digits in _named(comment))
             if fits and self._counts(comment.by, comment.at):
                 asks.append((comment.at, comment.by.login))
@@ -134,7 +149,7 @@ class _Asking:
         label = self.policy.label
         put = self._put_on()
         if put is None:
-            return Gate("request", False, f"the label `{label}`, or `/lab run`")
+            return Gate("request", False, f"the label `{label}`" + (", or `/lab run`" if self.by_command else ""))
         why = why_no_say(put.by, put.at, self.talk, self.policy, self.people)
         return Gate(
             "request", False, f"the label `{label}` by somebody who may: it was put on by {put.by.login}, {why}"

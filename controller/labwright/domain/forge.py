@@ -5,18 +5,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, StrEnum
 
-LANE = "pull:"  # no branch can be called so: git allows no `:` in a ref's name
+LANE, SMOKE = "pull:", "smoke:"  # no branch can be called so: git allows no `:` in a ref's name
 
 
-def lane_of(number: int) -> str:
-    """What stands for a branch in the wants, plans and jobs of a pull request."""
-    return f"{LANE}{number}"
+def lane_of(number: int, *, smoke: bool = False) -> str:
+    """What stands for a branch in the wants, plans and jobs of a pull request, or of its smoke run."""
+    return f"{SMOKE if smoke else LANE}{number}"
 
 
 def number_of(lane: str) -> int | None:
     """None for a branch."""
-    rest = lane.removeprefix(LANE)
-    return int(rest) if rest != lane and rest.isascii() and rest.isdigit() else None
+    kind, colon, rest = lane.partition(":")
+    ours = kind + colon in (LANE, SMOKE)
+    return int(rest) if ours and rest.isascii() and rest.isdigit() else None
+
+
+def is_smoke(lane: str) -> bool:
+    return lane.startswith(SMOKE)
 
 
 class Role(IntEnum):

@@ -1,11 +1,18 @@
 """`policy` of lab.yaml: who may let what run, and how much of it."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from labwright.domain.forms import Amount, Flag, Form, Line, Lines, Natural, Positive, Retention
+from labwright.domain.forms import Amount, Fault, Flag, Form, Line, Lines, Natural, Positive, Retention, amount
 from labwright.domain.requirement import Requires
+
+
+def _above_zero(value: Any) -> float:
+    found = amount(value)
+    if not found:
+        raise Fault("must be more than 0")
+    return found
 
 
 class Limits(Form):
@@ -24,6 +31,17 @@ class TwoPersons(Form):
     num_nodes: Natural | None = Field(None, description="Nodes of one job.")
 
 
+class Smoke(Form):
+    """A label that lets the first trial of each task run for a short time."""
+
+    label: Line = Field("lab:smoke", description="The label that asks for it.")
+    minutes: Annotated[float, BeforeValidator(_above_zero), WithJsonSchema({"type": "number", "exclusiveMinimum": 0})] = (
+        Field(10.0, description="Time limit of such a job.")
+    )
+    provider: Line | None = Field(None, description="Where it runs; left out: where the task says.")
+    review: Flag = Field(True, description="Whether it takes the approval that the whole run takes.")
+
+
 class Approve(Form):
     """Who may let a pull request run."""
 
@@ -37,6 +55,7 @@ class Approve(Form):
     )
     self_approval: Flag = Field(False, description="Whether an author's own approval counts.")
     bots: Lines = Field((), description="Logins of bots whose approvals and commands count.")
+    smoke: Smoke | None = Field(None, description="A short run of one trial of each task; left out: there is none.")
     one_more_above: TwoPersons = Field(TwoPersons(), description="What needs one approval more.")
 
 

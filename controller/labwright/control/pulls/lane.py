@@ -8,7 +8,7 @@ from labwright.control.intake import Evaluated, Intake, watched
 from labwright.control.pulls.owners import owners_of
 from labwright.control.pulls.watch import Seen
 from labwright.control.world import World
-from labwright.decide.approve import Judgement, Offer, judge
+from labwright.decide.approve import Judgement, Offer, judge, judge_smoke
 from labwright.decide.discover import Tree, affected, changed_paths
 from labwright.decide.offer import offer_digest, offer_of
 from labwright.decide.plan import Tip
@@ -33,6 +33,7 @@ class Lane:
     offer: Offer
     info: CommitInfo
     judgement: Judgement
+    smoke: bool = False  # the short run of it
 
     @property
     def number(self) -> int:
@@ -40,7 +41,7 @@ class Lane:
 
     @property
     def name(self) -> str:
-        return lane_of(self.number)
+        return lane_of(self.number, smoke=self.smoke)
 
     @property
     def head(self) -> str:
@@ -53,10 +54,10 @@ class Lanes:
     def __init__(self, world: World, intake: Intake) -> None:
         self.world, self.intake = world, intake
         self._trees: dict[int, Tree] = {}
-        self._asked: dict[tuple[str, str], Digest] = {}  # (reviewed commit, base's tip) → what it asks for
+        self._asked: dict[tuple[str, str, bool], Digest] = {}  # (reviewed commit, base's tip, smoke) → what it asks for
         self._lab: Lab | None = None  # under which settings
 
-    def plan(self, seen: Seen, now: datetime) -> Lane | None:
+    def plan(self, seen: Seen, now: datetime, *, smoke: bool = False) -> Lane | None:
         """None for one whose base branch is not there. Raises Unavailable and Refused of the repository."""
         pull, repo = seen.talk.pull, self.world.repo
         tip = self.intake.tips.get(pull.base)
@@ -66,18 +67,20 @@ class Lanes:
         tree = self._tree(pull.number, pull.head, base)
         touched = self._touched(base, tree)
         paths = frozenset(changed_paths(base, tree.snapshot))
-        made = self._weigh(lane_of(pull.number), pull.base, tree, touched)
+        made = self._weigh(lane_of(pull.number, smoke=smoke), pull.base, tree, touched)
         digest = offer_digest(made.asked, touched)
-        offer = offer_of(made.plan, made.asked, digest, self._same(seen, tip, digest), self._owners(paths, tip))
+        same = self._same(seen, tip, digest, smoke)
+        offer = offer_of(made.plan, made.asked, digest, same, self._owners(paths, tip))
         offer = replace(offer, shut=self._shut(pull.base))
         info = repo.commits([pull.head])[pull.head]
-        lane = Lane(seen, base, tree, touched, paths, made, offer, info, Judgement(()))
+        lane = Lane(seen, base, tree, touched, paths, made, offer, info, Judgement(()), smoke)
         return self.judged(lane, seen)
 
     def judged(self, lane: Lane, seen: Seen) -> Lane:
         assert self.world.lab is not None  # noqa: S101  # planned only with settings
+        decide = judge_smoke if lane.smoke else judge
         return replace(
-            lane, seen=seen, judgement=judge(seen.talk, self.world.lab.policy.approve, lane.offer, seen.people)
+            lane, seen=seen, judgement=decide(seen.talk, self.world.lab.policy.approve, lane.offer, seen.people)
         )
 
     def _shut(self, base: str) -> str:
@@ -102,27 +105,27 @@ class Lanes:
         names = affected(base, tree, self.intake.parsed.links(tree))
         return frozenset(name for name in names if name in tree.tasks)
 
-    def _same(self, seen: Seen, tip: str, digest: Digest) -> set[str]:
+    def _same(self, seen: Seen, tip: str, digest: Digest, smoke: bool) -> set[str]:
         """Commits that people reviewed and that ask for exactly this as well, as they read now; the head is one of them."""
         head = seen.talk.pull.head
         reviewed = list(dict.fromkeys(review.commit for review in reversed(seen.talk.reviews)))
         others = [commit for commit in reviewed[:MOST_REVIEWED] if commit and commit != head]
-        return {head} | {commit for commit in others if self._asks(commit, tip) == digest}
+        return {head} | {commit for commit in others if self._asks(commit, tip, smoke) == digest}
 
-    def _asks(self, commit: str, tip: str) -> Digest | None:
+    def _asks(self, commit: str, tip: str, smoke: bool) -> Digest | None:
         """The digest of a former head; None where it cannot be read any more."""
         if self._lab is not self.world.lab:
             self._asked, self._lab = {}, self.world.lab
-        if (commit, tip) not in self._asked:
+        if (commit, tip, smoke) not in self._asked:
             try:
                 base = self._parted(commit, tip)
                 tree = Tree(self.world.repo.snapshot(commit, base if base.commit else None))
                 touched = self._touched(base, tree)
-                asked = self._weigh("", "", tree, touched).asked
-                self._asked[commit, tip] = offer_digest(asked, touched)
+                asked = self._weigh(lane_of(0, smoke=smoke), "", tree, touched).asked
+                self._asked[commit, tip, smoke] = offer_digest(asked, touched)
             except LabError:
                 return None
-        return self._asked[commit, tip]
+        return self._asked[commit, tip, smoke]
 
     def _tree(self, number: int, head: str, base: Snapshot) -> Tree:
         known = self._trees.get(number)

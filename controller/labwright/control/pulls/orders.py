@@ -13,7 +13,7 @@ from labwright.decide.approve import folded, why_no_say
 from labwright.decide.commands import Verb, parse_commands
 from labwright.decide.rows import approval_row
 from labwright.domain.errors import Refused
-from labwright.domain.forge import Person, number_of
+from labwright.domain.forge import Person, lane_of, number_of
 from labwright.domain.job import Act, ActKind, Job
 from labwright.domain.lifecycle import FINAL, State
 from labwright.domain.policy import Approve
@@ -155,7 +155,8 @@ class Orders:
                 return "a command is one of /lab run, stop, rerun, plan, why; the table below says what each does"
 
     def _stop(self, lane: Lane, named: str, by: str) -> str:
-        theirs = [job for job in self.world.book.of_pulls(lane=lane.name) if not job.stop_asked]
+        lanes = (lane.name, lane_of(lane.number, smoke=True))
+        theirs = [job for job in self.world.book.of_pulls() if job.branch in lanes and not job.stop_asked]
         jobs = [job for job in theirs if not named or named in (job.id, job.task) or job.task.endswith("/" + named)]
         if not jobs:
             raise Refused(f"nothing of this pull request is under way{f' that is called {named}' if named else ''}")

@@ -19,6 +19,7 @@ from labwright.domain.forge import lane_of, number_of
 from labwright.domain.ids import JobId
 from labwright.domain.job import SUPERSEDED, Act, ActKind, Held, Job, Move
 from labwright.domain.lifecycle import State
+from labwright.domain.policy import Approve
 from labwright.ports.forge import Forge
 from labwright.ports.records import Batch
 
@@ -33,7 +34,7 @@ class Pulls:
         self.orders = Orders(world)
         self.speaker = Speaker(world)
         self.tips = Tips(world, intake)
-        self.of: dict[int, Lane] = {}
+        self.of: dict[str, Lane] = {}
         self.moved = False  # permits changed since somebody looked last
         self._bases: object = None  # what lanes were planned against: tips, settings, jobs
         self._again: dict[int, datetime] = {}
@@ -63,7 +64,7 @@ class Pulls:
         for lane in list(self.of.values()):
             self._by_itself(lane.number, now, partial(self._act, lane, now))
         self._verify_permits()
-        spoken = self.speaker.step(list(self.of.values()), self.orders.answers, now)
+        spoken = self.speaker.step(self.of, self.orders.answers, now)
         dues = [due, spoken, self.tips.step(now), *self._again.values()]
         return min((x for x in dues if x is not None), default=None)
 
@@ -90,30 +91,44 @@ class Pulls:
                 self.world.log.error("defect", doing=about, error=repr(error), exc_info=error)
             words = str(error) if isinstance(error, LabError) else repr(error)
             self.world.alarms.raise_(about, f"{words}; its jobs wait")
-            self.of.pop(number, None)
-            self._permit(lane_of(number), f"it could not be planned: {words}")
+            self._shut(number, f"it could not be planned: {words}")
             self._again[number] = later(now, PATIENCE)
 
     def _look(self, number: int, now: datetime) -> None:
-        seen, known = self.watch.seen.get(number), self.of.get(number)
+        seen = self.watch.seen.get(number)
         if seen is None:
-            self.of.pop(number, None)
-            self._permit(lane_of(number), "it could not be read at the forge")
+            self._shut(number, "it could not be read at the forge")
             return
         if not seen.talk.pull.open:
-            self._closed(seen, known, now)
+            for name in _names(number):
+                self._closed(seen, name)
             return
         lane = self.lanes.plan(seen, now)
         if lane is None:
-            self._permit(lane_of(number), f"its base branch {seen.talk.pull.base} is not there")
+            self._shut(number, f"its base branch {seen.talk.pull.base} is not there")
             return
         self.watch.know_teams(number, {x for names in lane.offer.owners.values() for x in names if x.startswith("@")})
         self.world.alarms.clear(f"pull request {number}")
-        self._take(lane, known, now)
+        self._take(lane, self.of.get(lane.name), now)
+        self._obey(lane)
+        if self._policy.smoke is None:
+            self._permit(lane_of(number, smoke=True), "lab.yaml has no smoke runs any more")
+        elif (short := self.lanes.plan(seen, now, smoke=True)) is not None:
+            self._take(short, self.of.get(short.name), now)
+
+    @property
+    def _policy(self) -> Approve:
+        assert self.world.lab is not None  # noqa: S101  # lanes are there only with settings
+        return self.world.lab.policy.approve
+
+    def _shut(self, number: int, why: str) -> None:
+        for name in _names(number):
+            self.of.pop(name, None)
+            self._permit(name, why)
 
     def _take(self, lane: Lane, known: Lane | None, now: datetime) -> None:
         world, ledger = self.world, self.world.book.ledger
-        self.of[lane.number] = lane
+        self.of[lane.name] = lane
         if known is None or (known.head, known.offer.digest) != (lane.head, lane.offer.digest):
             if not any(
                 row.commit == lane.head and row.branch == lane.name for row in ledger.plans(digest=lane.offer.digest)
@@ -122,16 +137,17 @@ class Pulls:
                     row = row_of(lane, now)
                     ledger.put_plan(row)
                 world.notes.append(Batch(plans=[plan_row(row)], commits=[commit_row(lane.info, lane.name, row.digest)]))
-            world.log.info("planned", pull=lane.number, commit=lane.head[:10], launch=len(lane.made.plan.launch))
+            world.log.info("planned", pull=lane.name, commit=lane.head[:10], launch=len(lane.made.plan.launch))
         self._stop_superseded(lane)
         self._allow_only(lane)
         self._permit(lane.name, lane.judgement.why_not)
+
+    def _obey(self, lane: Lane) -> None:
         for label in self.orders.take(lane):
             self._unlabel(lane.number, label)
-        assert world.lab is not None  # noqa: S101  # lanes are there only with settings
-        label = world.lab.policy.approve.label
+        label = self._policy.label
         if lane.judgement.void and label in lane.seen.talk.pull.labels:
-            world.log.warning("approval void", pull=lane.number, why=lane.judgement.void)
+            self.world.log.warning("approval void", pull=lane.number, why=lane.judgement.void)
             self.speaker.remember_void(lane.number, lane.judgement.void)
             self._unlabel(lane.number, label)
 
@@ -170,7 +186,7 @@ class Pulls:
         whole = {task for task, made in asked.items() if made.trials and not made.problems and not made.refusals}
         waiting = book.of_pulls(State.HELD, State.QUEUED, lane=lane.name) if not lane.made.plan.held else []
         old = [job for job in waiting if job.task in whole and content_of(job) not in contents]
-        old = [job for job in old if not job.stop_asked and not book.is_open(job.id)]
+        old = [job for job in old if not job.stop_asked and not self._is_submitted(job)]
         if old:
             elsewhere = {
                 want.job for want in book.ledger.wants(None, {x.task for x in old}) if want.branch != lane.name
@@ -181,41 +197,53 @@ class Pulls:
             )
             self.watch.news.add(lane.number)
 
+    def _is_submitted(self, job: Job) -> bool:
+        newest = self.world.book.newest(job.id)
+        return newest is not None and newest.handle is not None and self.world.book.is_open(job.id)
+
     # what is let run
 
     def _act(self, lane: Lane, now: datetime) -> None:
-        if lane.judgement.approved and lane.made.plan.launch and not self.world.calls.busy(f"verify {lane.name}"):
-            self._ask_forge(lane.number, partial(self._launch, lane.number, lane.offer.digest))
+        busy = self.world.calls.busy(f"verify {lane.name}")
+        if lane.judgement.approved and lane.made.plan.launch and not busy:
+            self._ask_forge(lane.name, partial(self._launch, lane.name, lane.offer.digest))
+        smoke = self._policy.smoke
+        waits = self.world.book.of_pulls(State.HELD, State.QUEUED, lane=lane.name)
+        if lane.smoke and smoke and lane.judgement.approved and not (lane.made.plan.launch or waits or busy):
+            self._unlabel(lane.number, smoke.label)  # it has done its work: a later push is asked for anew
 
-    def _ask_forge(self, number: int, then: Callable[[Seen], None]) -> None:
+    def _ask_forge(self, name: str, then: Callable[[Seen], None]) -> None:
         """Once more, just before anything is done on the strength of it (R3)."""
-        key = f"verify {lane_of(number)}"
-        self.world.calls.start(key, self.watch.reading(number), then, partial(self._not_verified, number))
+        number = number_of(name)
+        assert number is not None  # noqa: S101  # a lane's name
+        failed = partial(self._not_verified, name, number)
+        self.world.calls.start(f"verify {name}", self.watch.reading(number), then, failed)
 
-    def _not_verified(self, number: int, error: Exception) -> None:
-        self.world.permits.verified.pop(lane_of(number), None)
+    def _not_verified(self, name: str, number: int, error: Exception) -> None:
+        self.world.permits.verified.pop(name, None)
         if not isinstance(error, LabError):
             self.world.log.error("forge failed", error=repr(error), exc_info=error)
         self._failed(number, error)
         self.watch.read_soon(number)
 
-    def _verified(self, number: int, seen: Seen) -> Lane | None:
+    def _verified(self, name: str, answer: Seen) -> Lane | None:
         """The lane, judged by what the forge says now; None where it is another one by now."""
-        lane, seen = self.of.get(number), self.watch.take_in(seen)
+        lane, seen = self.of.get(name), self.watch.take_in(answer)
         if lane is None or seen.talk.pull.head != lane.head or seen.talk.pull.base != lane.seen.talk.pull.base:
-            self._permit(lane_of(number), "it changed while it was looked at")
+            self._permit(name, "it changed while it was looked at")
             return None
-        self.of[number] = lane = self.lanes.judged(lane, seen)
+        self.of[name] = lane = self.lanes.judged(lane, seen)
         self._permit(lane.name, lane.judgement.why_not)
         if lane.judgement.approved:
-            self.world.permits.verified[lane.name] = seen.at
+            # from when the answer is here: a slow forge takes longer to say it than its word may be old
+            self.world.permits.verified[lane.name] = self.world.now() if seen is answer else seen.at
         return lane
 
-    def _launch(self, number: int, digest: str, seen: Seen) -> None:
-        lane = self._verified(number, seen)
+    def _launch(self, name: str, digest: str, seen: Seen) -> None:
+        lane = self._verified(name, seen)
         if lane is None or lane.offer.digest != digest or not lane.judgement.approved:
             return
-        fresh = self.lanes.plan(seen, self.world.now())  # jobs may have come and gone meanwhile
+        fresh = self.lanes.plan(seen, self.world.now(), smoke=lane.smoke)  # jobs may have come and gone meanwhile
         if fresh is None or fresh.offer.digest != digest or not fresh.judgement.approved:
             return
         self._carry_out(fresh, self.world.now())
@@ -260,12 +288,11 @@ class Pulls:
         """Of lanes whose jobs are about to be submitted."""
         wanted, self.world.permits.wanted = self.world.permits.wanted, set()
         for name in sorted(wanted):
-            number = number_of(name)
-            if number is not None and not self.world.calls.busy(f"verify {name}"):
-                self._ask_forge(number, partial(self._submit_verified, number))
+            if number_of(name) is not None and not self.world.calls.busy(f"verify {name}"):
+                self._ask_forge(name, partial(self._submit_verified, name))
 
-    def _submit_verified(self, number: int, seen: Seen) -> None:
-        self._verified(number, seen)
+    def _submit_verified(self, name: str, seen: Seen) -> None:
+        self._verified(name, seen)
         self.moved = True  # jobs that waited for this answer are to be looked at
 
     def _close_all(self) -> None:
@@ -284,10 +311,17 @@ class Pulls:
         trusted: set[JobId] = set()
         if waiting:
             wants = book.ledger.wants(None, {job.task for job in waiting.values()})
-            branches = set(watched(self.intake.tips, self.world.lab.watch.branches))
+            branches = {
+                branch for branch in watched(self.intake.tips, self.world.lab.watch.branches) if self._may_push(branch)
+            }
             trusted = {want.job for want in wants if want.job in waiting and want.branch in branches}
         if trusted != permits.trusted:
             permits.trusted, self.moved = frozenset(trusted), True
+
+    def _may_push(self, branch: str) -> bool:
+        """Whether what is at its tip came there by a way that launches without a further word (R9)."""
+        push = self.intake.pushes.of(branch, self.intake.tips[branch])
+        return push is not None and not push.held
 
     # what is over
 
@@ -302,19 +336,18 @@ class Pulls:
             if number not in self.watch.seen:
                 self.watch.read_soon(number)
 
-    def _closed(self, seen: Seen, known: Lane | None, now: datetime) -> None:
-        number, pull = seen.talk.pull.number, seen.talk.pull
-        lane, book = lane_of(number), self.world.book
+    def _closed(self, seen: Seen, lane: str) -> None:
+        pull, book, known = seen.talk.pull, self.world.book, self.of.get(lane)
         self._permit(lane, "it is merged" if pull.merged else "it is closed")
         if not pull.merged:
             self._stop_closed(lane)
         if book.ledger.wants(lane) and not book.of_pulls(lane=lane):
             book.ledger.set_wants(lane, {want.task: () for want in book.ledger.wants(lane)})
         if known is not None:
-            self.of[number] = replace(known, seen=seen)
+            self.of[lane] = replace(known, seen=seen)
         if known is None or not book.of_pulls(lane=lane):
-            self.of.pop(number, None)
-            self.lanes.forget(number)
+            self.of.pop(lane, None)
+            self.lanes.forget(pull.number)
 
     def _stop_closed(self, lane: str) -> None:
         """By policy.on_close. What another branch or pull request asks for as well goes on."""
@@ -329,6 +362,10 @@ class Pulls:
         some = (State.HELD, State.QUEUED)
         stop = [job for job in theirs if job.id not in elsewhere and (policy == "running" or job.state in some)]
         book.amend(stop, stop_asked=f"pull request {number_of(lane)} was closed")
+
+
+def _names(number: int) -> tuple[str, str]:
+    return lane_of(number), lane_of(number, smoke=True)
 
 
 def approval_of(lane: Lane, now: datetime) -> Act:

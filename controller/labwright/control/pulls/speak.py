@@ -18,7 +18,7 @@ from labwright.decide.discover import EXPERIMENTS
 from labwright.decide.markdown import clean, short
 from labwright.decide.pull_page import WORDS, render, status_words
 from labwright.domain.errors import LabError, OutcomeUnknown, Refused, Unavailable
-from labwright.domain.forge import Annotation, Comment, Light, Status
+from labwright.domain.forge import Annotation, Comment, Light, Status, lane_of
 from labwright.domain.job import Job
 from labwright.domain.lifecycle import LIVE
 from labwright.domain.pull_page import PullPage
@@ -51,11 +51,16 @@ class Speaker:
     def remember_void(self, number: int, why: str) -> None:
         self._void[number] = why
 
-    def step(self, lanes: Sequence[Lane], answers: Mapping[int, Sequence[Answer]], now: datetime) -> datetime | None:
+    def step(
+        self, lanes: Mapping[str, Lane], answers: Mapping[int, Sequence[Answer]], now: datetime
+    ) -> datetime | None:
         """When the next comment that waits is due."""
         dues = []
-        for lane in lanes:
-            due = self._step(lane, answers.get(lane.number, []), now)
+        for lane in lanes.values():
+            if lane.smoke:
+                continue
+            short = self._of_smoke(lanes.get(lane_of(lane.number, smoke=True)))
+            due = self._step(lane, [*answers.get(lane.number, []), *short], now)
             if due is not None:
                 dues.append(due)
         return min(dues, default=None)
@@ -82,6 +87,19 @@ class Speaker:
             key, partial(self._write, draft), partial(self._written, number), partial(self._failed, number)
         )
         return None
+
+    def _of_smoke(self, lane: Lane | None) -> Sequence[Answer]:
+        """A line on the short run, once somebody asked for it."""
+        if lane is None or self.world.lab is None or (smoke := self.world.lab.policy.approve.smoke) is None:
+            return ()
+        jobs = self._jobs(lane)
+        own = [job for job in jobs if job.branch == lane.name]
+        asked = smoke.label in lane.seen.talk.pull.labels
+        if not own and not asked:
+            return ()
+        states = ", ".join(f"{n} {state.lower()}" for state, n in _counted(own))
+        put = [x.by.login for x in lane.seen.talk.labellings if x.label == smoke.label and x.on]
+        return [Answer(smoke.label, next(reversed(put), "nobody"), states or lane.judgement.why_not or "starting")]
 
     def _worth_it(self, lane: Lane) -> bool:
         """Those that touch no task are left in peace, unless we spoke before."""
