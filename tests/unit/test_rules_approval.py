@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -259,7 +260,8 @@ def test_R3_an_older_look_at_the_forge_never_outweighs_a_newer_one(bench: PullBe
     bench.settle()
     calls.start = slow  # type: ignore[method-assign]
     bench.capacity_is(4)
-    bench.turn(2, seconds=0.1)
+    bench.clock.advance(5)
+    bench.turn(4, seconds=0.1)
     assert on_their_way
     bench.at.dismiss(1, review)
     bench.settle(3)
@@ -286,6 +288,20 @@ def test_R4_a_yes_to_a_later_push_lets_nothing_of_an_earlier_one_run(tmp_path: P
     after = next(job for job in bench.jobs if job.id == first.id)
     assert after.state in (State.HELD, State.STOPPED)
     bench.close()
+
+
+def test_R4_a_permit_is_for_the_content_that_was_approved_and_for_no_other(bench: PullBench) -> None:
+    bench.capacity_is(0)
+    bench.propose()
+    bench.approve()
+    bench.settle()
+    (job,), permits, now = bench.pulled, bench.world.permits, bench.clock.now()
+    permits.verified["pull:1"] = now
+    assert permits.may_submit(job, now)
+    for other in ({"spec": "x"}, {"bundle": "x"}, {"provider": "x"}, {"work": "x"}, {"branch": "pull:2"}):
+        assert not permits.may_submit(replace(job, **other), now)  # type: ignore[arg-type]
+    assert not permits.may_submit(job, now + FRESH + timedelta(seconds=1))
+    assert not permits.may_submit(job, now - timedelta(seconds=1)), "a clock that was set back"
 
 
 def test_R4_where_a_job_runs_is_part_of_what_is_approved(bench: PullBench) -> None:
