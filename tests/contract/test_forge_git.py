@@ -246,4 +246,7 @@ def test_examining_without_ssh_keygen_fails(world: PlainWorld, tmp_path: Path, m
     monkeypatch.setenv("PATH", path_without_keygen(tmp_path / "bin"))
     found = world.forge.examine([], "", [])
     assert [finding.check for finding in found if finding.result == FAIL] == ["ssh-keygen"]
-    assert world.forge.talk(number).reviews == (), "what cannot be verified is nobody's word"
+    with pytest.raises(Unavailable, match="ssh-keygen"):
+        world.forge.talk(number)
+    monkeypatch.undo()
+    assert len(world.forge.talk(number).reviews) == 1, "and nothing wrong was learnt"

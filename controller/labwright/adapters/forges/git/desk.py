@@ -4,7 +4,7 @@ taken off) and statuses/<commit>.json. Anybody who may push may change it, so no
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from labwright.adapters.repos.git.objects import Objects
 from labwright.adapters.repos.git.snapshot import take
@@ -16,10 +16,16 @@ from labwright.ports.repo import ResultsBranch
 LARGEST = 4 << 20  # bytes of a file that is read; somebody else may have written it
 
 
+class Branch(ResultsBranch, Protocol):
+    def refresh(self) -> str | None:
+        """Ask the remote now for its tip."""
+        ...
+
+
 class Desk:
     """Reads from `mirror`, where the branch's tip has been brought before; writes through `branch`."""
 
-    def __init__(self, mirror: Path, branch: ResultsBranch) -> None:
+    def __init__(self, mirror: Path, branch: Branch) -> None:
         self._branch = branch
         self._mirror = mirror
         self._objects = Objects(mirror)
@@ -50,18 +56,27 @@ class Desk:
         return entry.oid if entry else ""
 
     def write_comment(self, number: int, body: str) -> None:
-        self._branch.publish({comment_path(number): body.encode("utf-8", "replace")}, f"Pull request {number}: comment")
+        self._publish({comment_path(number): body.encode("utf-8", "replace")}, f"Pull request {number}: comment")
 
     def write_status(self, commit: str, status: Status, number: int | None) -> None:
         path = f"statuses/{commit}.json"
         shown = {"light": str(status.light), "words": status.words, "url": status.url}
-        data = _dumped({**self._json(path), status.context: shown})
+        before = {
+            name: it for name, it in self._json(path).items() if isinstance(it, dict) and it.keys() == shown.keys()
+        }
+        data = _dumped({**before, status.context: shown})
         files = {path: data} | ({f"{number}/status.json": data} if number is not None else {})
-        self._branch.publish(files, f"Status of {commit[:10]}: {status.light}")
+        self._publish(files, f"Status of {commit[:10]}: {status.light}")
 
     def write_spent(self, number: int, spent: Collection[str]) -> None:
         data = _dumped({"off": sorted({*self.spent(number), *spent})})
-        self._branch.publish({_labels_path(number): data}, f"Pull request {number}: labels that were obeyed")
+        self._publish({_labels_path(number): data}, f"Pull request {number}: labels that were obeyed")
+
+    def _publish(self, files: Mapping[str, bytes], message: str) -> None:
+        """The writer takes what it wrote last for what is there, and somebody else may have written since."""
+        if self._branch.tip() != (self._at.commit if self._at else None):
+            self._branch.refresh()
+        self._branch.publish(files, message)
 
     def close(self) -> None:
         self._objects.close()

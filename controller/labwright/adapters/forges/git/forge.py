@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from labwright.adapters.forges.git import words
-from labwright.adapters.forges.git.desk import Desk, comment_path
+from labwright.adapters.forges.git.desk import Branch, Desk, comment_path
 from labwright.adapters.forges.git.examine import examine
 from labwright.adapters.forges.git.refs import OURS, Listing, interest, listing, shared
 from labwright.adapters.forges.git.signatures import Signatures
@@ -25,7 +25,6 @@ from labwright.domain.forge import Comment, Features, Person, Protection, Pull, 
 from labwright.domain.forms import Fault
 from labwright.domain.signers import parse_signers
 from labwright.ports.clock import Clock
-from labwright.ports.repo import ResultsBranch
 
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _SPEC = "docs/spec/forge-git.md says how"
@@ -41,7 +40,7 @@ class GitForge:
         self,
         remote: str | Path,
         mirror: Path,
-        branch: ResultsBranch,
+        branch: Branch,
         keys: Sequence[str],
         clock: Clock,
         *,

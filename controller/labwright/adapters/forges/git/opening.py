@@ -5,15 +5,15 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from labwright.adapters.forges.git.desk import Branch
 from labwright.adapters.forges.git.forge import GitForge
 from labwright.adapters.forges.git.words import Labels
 from labwright.domain.lab import Lab
 from labwright.ports.clock import Clock
-from labwright.ports.repo import ResultsBranch
 from labwright.settings import Place
 
 
-def open_forge(place: Place, lab: Lab, write: Callable[[Path], ResultsBranch], clock: Clock) -> GitForge:
+def open_forge(place: Place, lab: Lab, write: Callable[[Path], Branch], clock: Clock) -> GitForge:
     """In the controller's own mirror, so that what is brought for pull requests is there for the lab repository; for a look
     before there is one, in a folder that goes again. `write` makes the writer of our branch, given a repository to write in.
     Raises Refused for keys that are none."""

@@ -11,13 +11,15 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from subprocess import CompletedProcess
 
-from labwright.adapters.repos.git.run import attempt, run
+from labwright.adapters.repos.git.run import attempt, failure
+from labwright.domain.errors import Refused, Unavailable
 from labwright.domain.signers import Signer
 
 _GOOD = re.compile(r'Good "git" signature for (\S+) with [A-Za-z0-9-]+ key (SHA256:[A-Za-z0-9+/=]+)\n?')
 _LOG = ("log", "--no-walk=unsorted", "--stdin", "--no-color", "--no-show-signature", "--no-mailmap")
-_FIELDS = "--format=tformat:%H%x00%G?%x00%GT%x00%GS%x00%GF%x00%ct"
+_FIELDS = "--format=tformat:%H%x00%G?%x00%GS%x00%GF%x00%ct"
 MOST_KEPT = 50_000  # answers remembered
 Signed = tuple[Signer, datetime]  # by which key, and when as its owner says
 
@@ -36,14 +38,22 @@ class Signatures:
         new = [commit for commit in commits if commit not in self._known]
         if new and self._signers:
             self._make_room()
-            with self._rules() as settings:
-                asked = "".join(f"{commit}\n" for commit in new).encode()
-                out = run(self._mirror, *settings, *_LOG, _FIELDS, stdin=asked, timeout=600)
-            for record in out.decode("utf-8", "replace").splitlines():
-                commit, grade, trust, login, key, at = record.split("\0")
-                signer = self._signers.get((login, key)) if (grade, trust) == ("G", "fully") else None
-                self._known[commit] = (signer, moment(at)) if signer else None
+            try:
+                self._learn(new)
+            except Refused:
+                for commit in new:  # the one at fault alone is refused
+                    self._learn([commit])
         return {commit: self._counts(self._known.get(commit)) for commit in commits}
+
+    def _learn(self, commits: Collection[str]) -> None:
+        with self._rules() as settings:
+            asked = "".join(f"{commit}\n" for commit in commits).encode()
+            done = attempt(self._mirror, *settings, *_LOG, _FIELDS, stdin=asked, timeout=600)
+        _check(done, commits)
+        for record in done.stdout.decode("utf-8", "replace").splitlines():
+            commit, grade, login, key, at = record.split("\0")
+            signer = self._signers.get((login, key)) if grade == "G" else None
+            self._known[commit] = (signer, moment(at)) if signer else None
 
     def of_tag(self, tag: str, at: datetime) -> str:
         """Login of who signed this tag object, which says that it is of this moment; empty for nobody known."""
@@ -55,6 +65,7 @@ class Signatures:
     def _ask(self, tag: str, at: datetime) -> Signed | None:
         with self._rules() as settings:
             done = attempt(self._mirror, *settings, "verify-tag", "--raw", tag)
+        _check(done, [tag], refusing=1)
         good = _GOOD.fullmatch(done.stderr.decode("utf-8", "replace")) if done.returncode == 0 else None
         signer = self._signers.get((good[1], good[2])) if good else None
         return (signer, at) if signer else None
@@ -89,6 +100,17 @@ class Signatures:
             yield tuple(word for key, value in settings.items() for word in ("-c", f"{key}={value}"))
         finally:
             Path(name).unlink(missing_ok=True)
+
+
+def _check(done: CompletedProcess[bytes], objects: Collection[str], *, refusing: int = 0) -> None:
+    """What could not be verified at all is neither good nor bad, and must not be remembered as either. `refusing`: git's exit
+    status for a signature that is not good."""
+    if b"cannot run ssh-keygen" in done.stderr:
+        raise Unavailable("ssh-keygen cannot be run", hint="install OpenSSH's client", retry_in=60)
+    if done.returncode not in (0, refusing):
+        shown = ", ".join(sha[:12] for sha in [*objects][:3])
+        hint = "leave that commit or tag out"
+        raise Refused(f"git cannot verify {shown}: {failure('verify', done.stderr).message}", hint=hint)
 
 
 _LAST = int(datetime(9999, 1, 1, tzinfo=UTC).timestamp())
