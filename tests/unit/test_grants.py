@@ -61,6 +61,8 @@ def scoped(how: str) -> Lab:
         ("pull_requests: false", "alpha/train", "pull:7", False),
         ("pull_requests: false", "alpha/train", "main", True),
         ("tasks: beta, pull_requests: true", "alpha/train", "pull:7", False),
+        ("", "alpha/train", "smoke:7", False),
+        ("branches: ['*', 'smoke:7'], pull_requests: true", "alpha/train", "smoke:7", False),
         ("branches: main", "alpha/train", "", True),
         ("tasks: beta", "alpha/train", "", False),
     ],

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from fnmatch import fnmatchcase
 
 from labwright.decide.discover import glob_regex
-from labwright.domain.forge import number_of
+from labwright.domain.forge import is_smoke, number_of
 from labwright.domain.lab import Lab, SecretSource
 from labwright.domain.lab_forge import secret_of
 from labwright.domain.secrets import references, secret_names
@@ -63,6 +63,8 @@ def _uses(lab: Lab) -> list[tuple[str, str]]:
 
 
 def _of_branch(name: str, source: SecretSource, branch: str) -> str:
+    if is_smoke(branch):
+        return f"the secret {name} is not for smoke runs (nobody approved what runs there)"
     if number_of(branch) is not None:
         if source.of_pulls:
             return ""
