@@ -57,6 +57,11 @@ def test_labels_are_those_of_lab_yaml_and_the_hook_has_the_new_secret(
     assert f"the hook to {URL}" in said
 
 
+def test_a_smoke_run_has_its_label_too(lab: Callable[..., str], forge: MemoryForge) -> None:
+    lab("--yes", text=FORGE + SECRETS + "policy: {approve: {smoke: {label: try}}}\n")
+    assert set(forge.labels) == {"lab:run", "lab:stop", "lab:rerun", "try"}
+
+
 @pytest.mark.parametrize(("answer", "code", "made"), [("y\n", 0, 3), ("n\n", 1, 0), ("\n", 1, 0)])
 def test_it_asks_before_it_writes(
     lab: Callable[..., str], forge: MemoryForge, monkeypatch: pytest.MonkeyPatch, answer: str, code: int, made: int

@@ -24,6 +24,8 @@ LABELS = {"label": "asks Labwright to run what this pull request plans",
           "stop_label": "has Labwright stop this pull request's jobs",
           "rerun_label": "has Labwright run this pull request's failed jobs again"}  # fmt: skip
 
+SMOKE = "has Labwright run the first trial of each task for a short time"
+
 
 def forge_findings(of: Place, hook: str = "") -> Iterator[Finding]:
     """As lab.yaml on the default branch has it. Raises Refused where that names no forge. `hook`: an address that deliveries
@@ -62,7 +64,7 @@ def findings_of(
         yield told("forge", error)
         return
     with closing(forge):
-        found = list(forge.examine(labels_of(lab), hook, sorted(watched(tips, lab.watch.branches))))
+        found = list(forge.examine(tuple(labels_of(lab)), hook, sorted(watched(tips, lab.watch.branches))))
         yield from found
         if not any(finding.check == "forge" and finding.result == FAIL for finding in found):
             yield from people_findings(lab, forge, snapshot)
@@ -91,8 +93,11 @@ def in_short(of: Place, lab: Lab, snapshot: "Snapshot", tips: Mapping[str, str])
         yield Finding("forge", OK, f"{said or lab.forge.address}{more}", mend)
 
 
-def labels_of(lab: Lab) -> Collection[str]:
-    return tuple(getattr(lab.policy.approve, name) for name in LABELS)
+def labels_of(lab: Lab) -> Mapping[str, str]:
+    """Those of policy.approve → what each is for."""
+    policy = lab.policy.approve
+    labels = {getattr(policy, name): words for name, words in LABELS.items()}
+    return labels | ({policy.smoke.label: SMOKE} if policy.smoke else {})
 
 
 def _token(lab: Lab) -> Collection[str]:

@@ -37,12 +37,12 @@ def setup(
 ) -> None:
     """Make the labels that lab.yaml names and, with --hook, the hook. What is there stays; doing it twice does no harm."""
     from labwright.cli.deliveries import hook_url
-    from labwright.cli.doctor_forge import LABELS
+    from labwright.cli.doctor_forge import labels_of
 
     place = find_place(repo)
     url = hook_url(hook) if hook else ""
     lab = _lab(place)
-    labels = {getattr(lab.policy.approve, name): words for name, words in LABELS.items()}
+    labels = labels_of(lab)
     secret = _hook_secret(lab) if url else ""
     if not yes:
         _ask(lab, labels, url)

@@ -7,7 +7,7 @@ import typer
 
 from labwright.cli import completion
 from labwright.cli.asjson import print_json
-from labwright.cli.lanes import condition, lane_in, wanted_by
+from labwright.cli.lanes import condition, lane_in, lanes_with, wanted_by
 from labwright.cli.look import Look, Row, listed, looking, quoted
 from labwright.cli.shell import JsonOption, RepoOption
 from labwright.cli.terminal import clean
@@ -150,7 +150,9 @@ def _fits(job: Any, conditions: dict[str, Any]) -> bool:
         and conditions["task"] in (None, job.task)
         and conditions["experiment"] in (None, job.experiment)
         and job.commit.startswith(conditions["commit"] or "")
-        and (conditions["lane"] in (None, job.branch) or job.id in conditions["reused"])
+        and (
+            conditions["lane"] is None or job.branch in lanes_with(conditions["lane"]) or job.id in conditions["reused"]
+        )
     )
 
 

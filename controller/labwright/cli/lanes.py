@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from labwright.cli.look import Look, Row, listed, quoted
+from labwright.cli.look import Look, Row, listed
 from labwright.domain.errors import LabError
-from labwright.domain.forge import LANE, lane_of, number_of
+from labwright.domain.forge import LANE, is_smoke, lane_of, number_of
 from labwright.domain.lifecycle import LIVE
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def by_number(said: Mapping[str, Any]) -> Mapping[int, Row]:
 
 def jobs_by_state(look: Look, numbers: Sequence[int]) -> Mapping[int, dict[str, int]]:
     """Of jobs that these pull requests launched: what the ledger knows of live ones is newer than the records."""
-    lanes = [lane_of(number) for number in numbers]
+    lanes = [lane for number in numbers for lane in lanes_with(lane_of(number))]
     if not lanes or look.ledger is None:
         return {}
     states: dict[str, tuple[str, str]] = {}
@@ -85,17 +85,25 @@ def jobs_by_state(look: Look, numbers: Sequence[int]) -> Mapping[int, dict[str, 
     for (lane, state), count in Counter(states.values()).items():
         number = number_of(lane)
         assert number is not None  # noqa: S101  # it is one of those asked for
-        found.setdefault(number, {})[state] = count
+        by_state = found.setdefault(number, {})
+        by_state[state] = by_state.get(state, 0) + count
     return found
+
+
+def lanes_with(lane: str) -> tuple[str, ...]:
+    """Of a pull request: it, and its smoke run."""
+    number = number_of(lane)
+    return (lane,) if number is None or is_smoke(lane) else (lane, lane_of(number, smoke=True))
 
 
 def wanted_by(look: Look, lane: str) -> list[str]:
     """Ids of the jobs that answer what it asks for, those of other branches among them. Needs the ledger."""
-    return sorted({want.job for want in look.ledger.wants(lane) if want.job}) if look.ledger else []
+    names = lanes_with(lane)
+    return sorted({want.job for x in names for want in look.ledger.wants(x) if want.job}) if look.ledger else []
 
 
 def condition(look: Look, lane: str) -> str:
     """SQL: jobs that it launched or reuses."""
     reused = wanted_by(look, lane)
-    own = f"branch = {quoted(lane)}"
+    own = f"branch IN ({listed(lanes_with(lane))})"
     return f"({own} OR job IN ({listed(reused)}))" if reused else own

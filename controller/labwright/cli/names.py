@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from labwright.cli.lanes import condition, lane_in, wanted_by
+from labwright.cli.lanes import condition, lane_in, lanes_with, wanted_by
 from labwright.cli.look import Look, quoted
 from labwright.domain.errors import LabError, Refused
 from labwright.domain.forge import number_of
@@ -105,7 +105,7 @@ def _known(look: Look, sql: str, lane: str = "") -> list[Named]:
         found, fresh = [], look.ledger.jobs()
     if lane:
         wanted = wanted_by(look, lane)
-        fresh = [job for job in fresh if job.branch == lane or job.id in wanted]
+        fresh = [job for job in fresh if job.branch in lanes_with(lane) or job.id in wanted]
     return list({job.job: job for job in (*found, *map(_of_job, fresh))}.values())
 
 

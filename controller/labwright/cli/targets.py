@@ -50,6 +50,7 @@ def jobs_of_task(place: Place, text: str) -> "Sequence[Job]":
 
 def jobs_of_lane(place: Place, lane: str) -> "Sequence[Job]":
     """Those that a pull request launched and that are not over."""
+    from labwright.cli.lanes import lanes_with
     from labwright.domain.lifecycle import LIVE
     from labwright.wiring import open_ledger
 
@@ -57,7 +58,7 @@ def jobs_of_lane(place: Place, lane: str) -> "Sequence[Job]":
         return ()
     ledger = open_ledger(place, read_only=True)
     try:
-        return [job for job in ledger.jobs(states=LIVE) if job.branch == lane]
+        return [job for job in ledger.jobs(states=LIVE) if job.branch in lanes_with(lane)]
     finally:
         ledger.close()
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from labwright.cli.lanes import page_of, told, wanted_by, where
+from labwright.cli.lanes import lanes_with, page_of, told, wanted_by, where
 from labwright.cli.look import Look, Row
 from labwright.cli.why_jobs import of_job
 from labwright.domain.errors import Refused
@@ -50,7 +50,7 @@ def _jobs(look: Look, lane: str, job: str | None) -> "list[Job]":
         return list(look.ledger.jobs(ids=[JobId(job)]))
     ids = [JobId(x) for x in wanted_by(look, lane)]
     wanted = look.ledger.jobs(ids=ids) if ids else ()
-    live = [x for x in look.ledger.jobs(states=LIVE) if x.branch == lane]
+    live = [x for x in look.ledger.jobs(states=LIVE) if x.branch in lanes_with(lane)]
     return sorted({x.id: x for x in (*wanted, *live)}.values(), key=lambda x: (x.task, x.trial, x.id))
 
 

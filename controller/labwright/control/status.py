@@ -5,7 +5,7 @@ from typing import Any
 
 from labwright.control.loop import Controller
 from labwright.control.pulls.lane import Lane
-from labwright.domain.forge import Pull, number_of
+from labwright.domain.forge import Pull, is_smoke, number_of
 
 MOST_TASKS = 50  # of one pull request, named
 
@@ -36,7 +36,7 @@ def _pulls(controller: Controller, busy: set[str]) -> list[dict[str, Any]]:
     }
     for name, why in permits.items():
         number = number_of(name)
-        if number is None or number in found:
+        if number is None or number in found or is_smoke(name):  # a smoke run is its pull request's
             continue
         seen = controller.pulls.watch.seen.get(number)
         if name in busy or seen is None or seen.talk.pull.open:
