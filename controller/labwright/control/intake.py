@@ -40,6 +40,7 @@ class Looked:
     commits: Sequence[CommitInfo]  # new since it was planned last
     first_sight: bool
     author: str  # of what it launches: who pushed, where a forge tells, else what the commit says
+    doubt: str = ""  # why what it launches must be confirmed
 
 
 class Intake:
@@ -181,7 +182,7 @@ class Intake:
         commits = world.repo.between(planned, commit) if planned else ()
         info = world.repo.commits([commit])[commit]
         author = push.by or info.email or info.author
-        return Looked(made, tree, info, commits, first_sight=planned is None, author=author)
+        return Looked(made, tree, info, commits, first_sight=planned is None, author=author, doubt=push.held)
 
     def _carry_out(self, seen: "Looked", now: datetime) -> None:
         """Bring the ledger to what the tip asks for."""
@@ -189,7 +190,8 @@ class Intake:
         with self.world.book.transaction():
             self._apply(made, seen, now)
             for act in rerun_acts(seen.commits, seen.tree.tasks, now, made.branch):
-                ledger.put_act(act)
+                if ledger.put_act(act) and seen.doubt:
+                    ledger.finish_act(act.id, now, f"refused: {seen.doubt}; `lab rerun {act.target}` runs it")
                 self.world.asked.set()
             ledger.set_cursor(f"planned:{made.branch}", made.commit)
         self._trees[made.branch] = seen.tree
@@ -234,7 +236,7 @@ class Intake:
         evaluation = Evaluation(tree, lab, reader(world.repo, self.parsed, refuse), branch)
         asked = evaluation.ask(sorted(names))
         if is_smoke(branch) and (smoke := lab.policy.approve.smoke) is not None:
-            asked = smoked(asked, smoke, refuse)
+            asked = smoked(asked, smoke, evaluation.refusals)
         if tip.touched is not None:
             tip = replace(tip, offer=offer_digest(asked, tip.touched))
         tasks = [*asked, *gone]

@@ -321,6 +321,8 @@ class Pulls:
     def _may_push(self, branch: str) -> bool:
         """Whether what is at its tip came there by a way that launches without a further word (R9)."""
         push = self.intake.pushes.of(branch, self.intake.tips[branch])
+        if push is None:
+            self._changes = -1  # the forge is being asked: look again
         return push is not None and not push.held
 
     # what is over
