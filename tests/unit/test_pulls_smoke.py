@@ -122,3 +122,16 @@ def test_R9_a_job_of_a_pull_request_is_not_let_run_by_an_unprotected_push(tmp_pa
     bench.settle(20)
     assert [job.state for job in bench.pulled] == [State.HELD]
     bench.close()
+
+
+def test_R24_what_nobody_approves_is_given_no_secret_wherever_it_runs(tmp_path: Path) -> None:
+    lab = LAB.replace("{env: FORGE}}", "{env: FORGE}, KEY: {env: KEY}}")
+    bench = PullBench(tmp_path, lab + "policy: {approve: {smoke: {review: false, provider: local}}}\n")
+    bench.propose(**{"alpha/train": task_text("one", "envs: {KEY: '{{secret.KEY}}'}\n")})
+    bench.label(name="lab:smoke")
+    bench.settle(20)
+    assert bench.pulled == []
+    (refusal,) = bench.controller.pulls.of["smoke:1"].made.plan.refuse
+    assert "not for smoke runs" in refusal.reason
+    assert bench.controller.pulls.of["pull:1"].made.plan.refuse == ()
+    bench.close()

@@ -25,7 +25,7 @@ def may_have(name: str, lab: Lab, task: str, branch: str) -> str:
         )
     if source.tasks is not None and not any(glob_regex(glob.strip("/")).fullmatch(task) for glob in source.tasks):
         return f"the secret {name} is not for {task}: secrets.{name}.tasks of lab.yaml has {_listed(source.tasks)}"
-    return _of_branch(name, source, branch) if branch else ""
+    return _of_branch(name, source, branch, lab) if branch else ""
 
 
 def own_secrets(lab: Lab) -> frozenset[str]:
@@ -62,9 +62,12 @@ def _uses(lab: Lab) -> list[tuple[str, str]]:
     return uses
 
 
-def _of_branch(name: str, source: SecretSource, branch: str) -> str:
-    if is_smoke(branch):
-        return f"the secret {name} is not for smoke runs (nobody approved what runs there)"
+def _of_branch(name: str, source: SecretSource, branch: str, lab: Lab) -> str:
+    smoke = lab.policy.approve.smoke
+    if is_smoke(branch) and not (smoke and smoke.review):
+        return (
+            f"the secret {name} is not for smoke runs, which nobody approves (`review: true` of policy.approve.smoke)"
+        )
     if number_of(branch) is not None:
         if source.of_pulls:
             return ""

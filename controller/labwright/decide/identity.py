@@ -124,6 +124,11 @@ class Evaluation:
                 hint = "add it to the task's folder or to `inputs`"
                 yield Problem(file.path, line, column, f"environment: {name} is not among the task's files", hint)
 
+    def refusals(self, provider: str, spec: Task, task: str) -> list[str]:
+        """Why a task cannot run there."""
+        secrets = withheld(given_to(spec, self.lab, provider), self.lab, task, self.branch)
+        return [*unsupported(spec), *self.reader.refuse(provider, spec), *secrets]
+
     def _trials(self, file: TaskFile, spec: Task) -> Asked:
         bundle, unmatched = bundle_of(self.tree, file, spec)
         problems = [self._input_problem(file, at, spec.inputs[at]) for at in unmatched]
@@ -141,11 +146,7 @@ class Evaluation:
             for trial in self._asked[resolve_need(file.task, need)].trials
         )
         provider, refusals = choose_provider(spec, self.lab)
-        refusals = refusals or [
-            *unsupported(spec),
-            *self.reader.refuse(provider, spec),
-            *withheld(given_to(spec, self.lab, provider), self.lab, file.task, self.branch),
-        ]
+        refusals = refusals or self.refusals(provider, spec, file.task)
         spec_text = spec.to_json()
         spec_key = digest(spec_text)
         shared = shared_fields(spec, file, bundle, needs)
