@@ -36,6 +36,7 @@ class Pulls:
         self.tips = Tips(world, intake)
         self.of: dict[str, Lane] = {}
         self.moved = False  # permits changed since somebody looked last
+        self._heard: set[str] = set()  # lanes that the forge said yes to just now
         self._bases: object = None  # what lanes were planned against: tips, settings, jobs
         self._again: dict[int, datetime] = {}
         self._changes = -1
@@ -51,6 +52,7 @@ class Pulls:
 
     def step(self, now: datetime) -> datetime | None:
         world = self.world
+        self._hear(now)
         self._trust()
         due = self.watch.step(now)
         if world.forge is None or world.lab is None:
@@ -235,9 +237,15 @@ class Pulls:
         self.of[name] = lane = self.lanes.judged(lane, seen)
         self._permit(lane.name, lane.judgement.why_not)
         if lane.judgement.approved:
-            # from when the answer is here: a slow forge takes longer to say it than its word may be old
-            self.world.permits.verified[lane.name] = self.world.now() if seen is answer else seen.at
+            self.world.permits.verified[lane.name] = seen.at
+            self._heard.update({lane.name} if seen is answer else ())
         return lane
+
+    def _hear(self, now: datetime) -> None:
+        """The forge's word is as old as its answer: a slow one takes longer to say it than it may be old."""
+        verified = self.world.permits.verified
+        verified.update({name: now for name in self._heard if name in verified})
+        self._heard.clear()
 
     def _launch(self, name: str, digest: str, seen: Seen) -> None:
         lane = self._verified(name, seen)

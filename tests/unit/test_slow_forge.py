@@ -1,0 +1,49 @@
+"""A forge that takes its time to answer: what it says is as good, and what it is asked stays little."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labwright.domain.lifecycle import State
+from tests.unit.pull_bench import PullBench
+
+
+def test_a_forge_that_answers_slowly_holds_no_approved_job_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look is a dozen requests: on a busy server they take longer than its word may be old."""
+    bench = PullBench(tmp_path)
+    talk = bench.at.talk
+
+    def slowly(number: int) -> Any:
+        said = talk(number)
+        bench.clock.advance(3)
+        return said
+
+    monkeypatch.setattr(bench.at, "talk", slowly)
+    bench.propose()
+    bench.approve()
+    bench.until_idle()
+    assert [job.state for job in bench.pulled] == [State.COMPLETE]
+    bench.close()
+
+
+def test_an_answer_that_comes_while_a_turn_is_under_way_counts_in_that_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Time goes on within a turn: a word may be newer than what the turn takes for now."""
+    bench = PullBench(tmp_path)
+    now = bench.world.clock.now
+
+    def ticking() -> datetime:
+        bench.clock.advance(0.001)
+        return now()
+
+    monkeypatch.setattr(bench.world, "now", ticking)
+    bench.propose()
+    bench.approve()
+    bench.until_idle()
+    assert [job.state for job in bench.pulled] == [State.COMPLETE]
+    bench.close()
