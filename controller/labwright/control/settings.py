@@ -109,7 +109,8 @@ class Settings:
 def _of_forge(lab: Lab) -> object:
     """What a forge is made of; plain git has no labels but what the policy calls so."""
     policy = lab.policy.approve
-    return lab.forge, lab.secrets, lab.results.signing_key, (policy.label, policy.stop_label, policy.rerun_label)
+    labels = (policy.label, policy.stop_label, policy.rerun_label, policy.smoke and policy.smoke.label)
+    return lab.forge, lab.secrets, lab.results.signing_key, labels
 
 
 def _good(what: str, wrong: dict[str, str], read: Callable[[], T]) -> T | None:

@@ -47,6 +47,8 @@ def parse_signer(value: str) -> Signer:
     """Raises Fault."""
     text = line(value)
     login, _, rest = text.partition(" ")
+    if _KIND.fullmatch(login):
+        raise Fault("does not say whose key it is", "put their login before it: `ben ssh-ed25519 AAAA…`")
     if not _NAME.fullmatch(login):
         hint = "such as `ben ssh-ed25519 AAAA…`: a login, and then the line of their .pub file"
         raise Fault(f"must begin with one plain name, not {show(login)}", hint)

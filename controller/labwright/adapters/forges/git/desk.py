@@ -13,6 +13,22 @@ from labwright.domain.forge import Status
 from labwright.domain.snapshot import Snapshot
 from labwright.ports.repo import ResultsBranch
 
+HOW = b"""# Pull requests of this lab
+
+One folder a pull request: `comment.md` is its plan and its results, `status.json` its state. Labwright writes this branch; what
+others write here is never obeyed. What people say, they sign: `git config gpg.format ssh`, `git config user.signingKey ~/.ssh/id_ed25519`.
+
+| to | |
+|---|---|
+| propose | `git push origin HEAD:pull/7-larger-model` (any number that is free) |
+| approve its head | `git fetch && git tag -s -m ok approve/7/ben origin/pull/7-larger-model && git push origin approve/7/ben` |
+| approve the plan | the same with `-m 'Lab-Approve: <digest>'`: the digest is at the end of `comment.md` |
+| ask for changes | the same with `deny/7/ben` |
+| take either back | `git push --delete origin approve/7/ben` |
+| stop its jobs | the same with `stop/7/ben` |
+| run failed jobs again | the same with `rerun/7/ben`; each time another name below `rerun/7/` |
+| withdraw it | `git push --delete origin pull/7-larger-model` |
+"""
 LARGEST = 4 << 20  # bytes of a file that is read; somebody else may have written it
 
 
@@ -56,7 +72,8 @@ class Desk:
         return entry.oid if entry else ""
 
     def write_comment(self, number: int, body: str) -> None:
-        self._publish({comment_path(number): body.encode("utf-8", "replace")}, f"Pull request {number}: comment")
+        files = {comment_path(number): body.encode("utf-8", "replace"), "README.md": HOW}
+        self._publish(files, f"Pull request {number}: comment")
 
     def write_status(self, commit: str, status: Status, number: int | None) -> None:
         path = f"statuses/{commit}.json"

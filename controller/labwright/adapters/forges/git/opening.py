@@ -28,6 +28,6 @@ def open_forge(place: Place, lab: Lab, write: Callable[[Path], Branch], clock: C
         write(at.state / "pulls.git"),
         lab.forge.keys,
         clock,
-        labels=Labels(policy.label, policy.stop_label, policy.rerun_label),
+        labels=Labels(policy.label, policy.stop_label, policy.rerun_label, policy.smoke.label if policy.smoke else ""),
         closing=scratch.cleanup if scratch else lambda: None,
     )

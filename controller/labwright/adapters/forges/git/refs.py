@@ -9,8 +9,7 @@ from labwright.adapters.repos.git.run import run
 from labwright.adapters.repos.git.source import find_source
 
 OURS = "lab-pulls"  # the branch that we write
-APPROVE, DENY, STOP, RERUN = "approve", "deny", "stop", "rerun"
-KINDS = (APPROVE, DENY, STOP, RERUN)
+APPROVE, DENY, STOP, RERUN, SMOKE = KINDS = ("approve", "deny", "stop", "rerun", "smoke")
 _NUMBER = "([1-9][0-9]{0,8})"
 _PULL = re.compile(rf"pull/{_NUMBER}(?:-.*)?")
 _APPROVALS = re.compile(rf"approvals/{_NUMBER}")

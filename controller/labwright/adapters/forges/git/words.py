@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from labwright.adapters.forges.git.refs import APPROVE, DENY, RERUN, STOP, Listing, kind_of
+from labwright.adapters.forges.git.refs import APPROVE, DENY, RERUN, SMOKE, STOP, Listing, kind_of
 from labwright.adapters.forges.git.signatures import Signatures
 from labwright.adapters.forges.git.store import Store, Tag
 from labwright.adapters.repos.git import commits
@@ -26,9 +26,10 @@ class Labels:
     run: str = "lab:run"
     stop: str = "lab:stop"
     rerun: str = "lab:rerun"
+    smoke: str = ""  # empty: lab.yaml has no smoke runs
 
     def of(self, kind: str) -> str:
-        return {APPROVE: self.run, STOP: self.stop, RERUN: self.rerun}.get(kind, "")
+        return {APPROVE: self.run, STOP: self.stop, RERUN: self.rerun, SMOKE: self.smoke}.get(kind, "")
 
 
 @dataclass(frozen=True, slots=True)
