@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labwright.decide.pull_page import LEAST, full_plan, marker, plan_json, render, status_words
-from labwright.decide.pull_results import deltas_of, figures_of
+from labwright.decide.versus import sample
 from labwright.domain.errors import Problem
 from labwright.domain.forge import Light
 from labwright.domain.lifecycle import State
@@ -41,6 +41,12 @@ HOSTILE = "``` ``` @org/all <!-- marker --> | ![x](http://e/x) \u202e"
 LINKS = Links(
     "https://forge.example/ml/vision/src/branch/{branch}/{path}", "https://forge.example/ml/vision/raw/{branch}/{path}"
 )
+
+
+def figures_of(values: list[float]) -> Figures:
+    found = sample(values)
+    assert found is not None
+    return Figures(found.mean, found.sd, found.n)
 
 
 def job_id(n: int) -> str:
@@ -327,21 +333,10 @@ def test_a_difference_counts_only_beyond_the_spread_and_by_the_metrics_own_direc
         (True, low, Figures(1.05, 0.1, 4), "⚪"),
         (True, Figures(1, None, 1), Figures(1.1, None, 1), "🔴"),
         (True, None, low, "·"),
+        (True, low, Figures(math.nan, None, 1), "🔴"),
     ]:
         page = replace(finished(), deltas=(Delta("t", "m", lower, base, head),))
         assert f"| {mark} | `t` |" in render(page)
-    assert figures_of([1.0, 3.0, float("nan")]) == Figures(2.0, math.sqrt(2), 2)
-    assert figures_of([]) is None
-
-
-def test_values_of_jobs_become_differences_of_each_metric_that_the_head_has() -> None:
-    base = {"t": {"loss": [2.0, 4.0], "old": [1.0]}}
-    head = {"t": {"loss": [1.0], "acc": [0.5, float("inf")]}, "u": {"loss": [float("nan")]}}
-    assert deltas_of(base, head, {("t", "loss"): True}) == (
-        Delta("t", "acc", None, None, Figures(0.5, None, 1)),
-        Delta("t", "loss", True, Figures(3.0, math.sqrt(2), 2), Figures(1.0, None, 1)),
-        Delta("u", "loss", None, None, None),
-    )
 
 
 def test_jobs_that_are_held_for_an_approval_say_what_they_wait_for() -> None:

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 
 from labwright.decide.markdown import code, fence, image, link, prose, row
 from labwright.decide.plot import number
@@ -13,36 +13,6 @@ from labwright.domain.pull_page import Delta, Figures, JobLine, PullPage
 
 _BETTER, _WORSE, _SAME, _UNKNOWN = "🟢", "🔴", "⚪", "·"
 _SPREAD = 2.0  # standard errors that a difference must have to count
-
-Values = Mapping[str, Mapping[str, Sequence[float]]]
-"""Task → metric → what each of its jobs ended with."""
-
-
-def figures_of(values: Sequence[float]) -> Figures | None:
-    """Mean and the sample's standard deviation; None where there is no finite value."""
-    finite = [value for value in values if math.isfinite(value)]
-    if not finite:
-        return None
-    mean = math.fsum(value / len(finite) for value in finite)
-    if len(finite) < 2:
-        return Figures(mean, None, 1)
-    spread = math.hypot(*(value - mean for value in finite)) / math.sqrt(len(finite) - 1)
-    return Figures(mean, spread, len(finite))
-
-
-def deltas_of(base: Values, head: Values, lower_is_better: Mapping[tuple[str, str], bool]) -> tuple[Delta, ...]:
-    """Of every metric that the head has. The direction is by (task, metric), for those of which it is known."""
-    return tuple(
-        Delta(
-            task,
-            metric,
-            lower_is_better.get((task, metric)),
-            figures_of(base.get(task, {}).get(metric, ())),
-            figures_of(values),
-        )
-        for task, metrics in sorted(head.items())
-        for metric, values in sorted(metrics.items())
-    )
 
 
 def progress(page: PullPage, most: int) -> str:
@@ -160,7 +130,7 @@ def verdict(delta: Delta) -> str:
         return _UNKNOWN
     change = delta.head.mean - delta.base.mean
     if not math.isfinite(change):
-        return _UNKNOWN
+        return _WORSE if math.isfinite(delta.base.mean) else _UNKNOWN  # it diverged
     if abs(change) <= _SPREAD * _standard_error(delta.base, delta.head):
         return _SAME
     return _BETTER if (change < 0) == delta.lower_is_better else _WORSE

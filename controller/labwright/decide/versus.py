@@ -1,8 +1,4 @@
-"""Metrics of a pull request's jobs against the base branch's last results.
-
-Trials that differ in their seed alone are one sample. A difference counts as one (`better` is True or False) when it is larger than
-the seeds' own spread: than one pooled standard deviation, wherever a side has two runs or more. Where neither has, there is no spread
-to hold it against, and any difference counts; `spread` being None then says so."""
+"""Runs of a task as samples: trials that differ in their seed alone are one."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,16 +18,6 @@ class Sample:
     n: int
     mean: float  # NaN or infinite where a run's value was
     sd: float = 0.0  # sample standard deviation (n - 1); 0 of a single run, whose spread nobody knows
-
-
-@dataclass(frozen=True, slots=True)
-class Delta:
-    metric: str
-    base: Sample | None  # None: that side has no run with it
-    head: Sample | None
-    delta: float | None  # head - base; None where either is missing or not finite
-    better: bool | None  # None: within the spread, no direction known, or nothing to compare with
-    spread: float | None = None  # pooled standard deviation; None where no side has two runs
 
 
 class Trial(Protocol):
@@ -91,57 +77,3 @@ def _float(value: int | float) -> float:
         return float(value)
     except OverflowError:
         return math.inf if value > 0 else -math.inf
-
-
-def compare(
-    head: Sequence[Mapping[str, float]],
-    base: Sequence[Mapping[str, float]],
-    lower_is_better: Mapping[str, bool | None],
-) -> tuple[Delta, ...]:
-    """One mapping a run (metric → its final value); directions of metrics that are left out are unknown.
-
-    Sorted: what was finite and is not any more, then differences by size (in spreads; where none is known, relative to the larger
-    value), then what only one side has; ties by name."""
-    names = {name for run in (*head, *base) for name in run}
-    deltas = (_delta(name, _of(head, name), _of(base, name), lower_is_better.get(name)) for name in names)
-    return tuple(sorted((d for d in deltas if d.base or d.head), key=_order))
-
-
-def _of(runs: Sequence[Mapping[str, float]], name: str) -> Sample | None:
-    return sample(run[name] for run in runs if name in run)
-
-
-def _delta(metric: str, head: Sample | None, base: Sample | None, lower: bool | None) -> Delta:
-    if head is None or base is None or not math.isfinite(base.mean):
-        return Delta(metric, base, head, None, None)
-    if not math.isfinite(head.mean):
-        return Delta(metric, base, head, None, None if lower is None else False)
-    delta, spread = head.mean - base.mean, pooled(head, base)
-    if lower is None or math.isclose(head.mean, base.mean, rel_tol=SAME) or abs(delta) <= (spread or 0.0):
-        return Delta(metric, base, head, delta, None, spread)
-    return Delta(metric, base, head, delta, (delta < 0) is lower, spread)
-
-
-def pooled(one: Sample, other: Sample) -> float | None:
-    """Standard deviation of both, each weighted by its degrees of freedom; None where neither has two runs."""
-    free = [max(side.n - 1, 0) for side in (one, other)]
-    if not sum(free):
-        return None
-    parts = (side.sd * math.sqrt(n / sum(free)) for side, n in zip((one, other), free, strict=True))
-    return math.hypot(*parts)
-
-
-def effect(delta: Delta) -> float:
-    """How much a metric moved, whatever its unit; 0 where there is nothing to compare."""
-    if delta.delta is None or delta.base is None or delta.head is None:
-        return 0.0
-    if not delta.delta or math.isclose(delta.head.mean, delta.base.mean, rel_tol=SAME):
-        return 0.0
-    scale = delta.spread if delta.spread is not None else max(abs(delta.head.mean), abs(delta.base.mean))
-    size = abs(delta.delta) / scale if scale else math.inf
-    return 0.0 if math.isnan(size) else size
-
-
-def _order(delta: Delta) -> tuple[bool, bool, float, str]:
-    diverged = delta.delta is None and delta.base is not None and delta.head is not None
-    return (not diverged, delta.delta is None, -effect(delta), delta.metric)
