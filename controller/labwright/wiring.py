@@ -454,7 +454,7 @@ def open_site(place: Place, options: Options, *, listen: str | None = None) -> S
         options=options,
         shipped=shipped_templates(),
     )
-    if not is_url(place.repo) and (watcher := watch(place.repo, lambda: world.rouse(pushed=True))):
+    if not is_url(place.repo) and (watcher := watch(place.repo, lambda: world.rouse(pushed=True, hooked=True))):
         closing.append(watcher)
     keeper = Keeper(world, open_artifacts(place), place.state / "incoming")
     controller = Controller(world, Outbox(place.outbox), metrics_parquet, RecordPages(records), keeper)

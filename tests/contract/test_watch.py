@@ -63,6 +63,13 @@ def watched(bell: Bell) -> Iterator[Callable[[Path], Watcher]]:
         watcher.close()
 
 
+def test_a_pushed_tag_wakes(watched: Callable[[Path], Watcher], work: Path, remote: Path, bell: Bell) -> None:
+    """Without a forge, it may approve a pull request."""
+    git(work, "push", "-q", "origin", "main")
+    watched(remote)
+    assert bell.rings(lambda: git(work, "push", "-q", "origin", "main:refs/tags/approve/7/ben"))
+
+
 def test_a_push_into_a_bare_repository_wakes(
     remote: Path, work: Path, bell: Bell, watched: Callable[[Path], Watcher]
 ) -> None:

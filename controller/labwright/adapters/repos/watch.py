@@ -1,4 +1,4 @@
-"""Wake at once when a repository on this machine gets a new commit. Only a hint: the loop also polls.
+"""Wake at once when a repository on this machine gets a new commit or tag. Only a hint: the loop also polls.
 
 The kernel tells (inotify, FSEvents through watchdog): nothing runs while nothing happens. No debouncing: a second event
 during the work just wakes the loop again.
@@ -73,7 +73,7 @@ class _Handler(FileSystemEventHandler):
 
 
 def watch(
-    repo: str | Path, on_change: Callable[[], None], *, ignore: Collection[str] = ("lab-results",)
+    repo: str | Path, on_change: Callable[[], None], *, ignore: Collection[str] = ("lab-results", "lab-pulls")
 ) -> Watcher | None:
     """Of a local repository, bare or not; None for a remote one, and where the system grants no watch: poll those.
 
@@ -85,17 +85,18 @@ def watch(
         git_dir = find_source(remote).git_dir.resolve()
     except LabError:
         return None
-    heads, reftable = git_dir / "refs" / "heads", git_dir / "reftable"
+    heads, tags, reftable = git_dir / "refs" / "heads", git_dir / "refs" / "tags", git_dir / "reftable"
     ignored = {heads / name for name in ignore}
 
     def matters(path: PurePath) -> bool:
         if path.suffix == ".lock" or path in ignored:
             return False
-        return (path.parent == git_dir and path.name in _TOP) or heads in path.parents or reftable in path.parents
+        below = any(folder in path.parents for folder in (heads, tags, reftable))
+        return (path.parent == git_dir and path.name in _TOP) or below
 
     watcher = Watcher(on_change, matters)
     watcher.add(git_dir)
-    for folder in (heads, reftable):
+    for folder in (heads, tags, reftable):
         if folder.is_dir():
             watcher.add(folder, recursive=True)
     return _started(watcher)
