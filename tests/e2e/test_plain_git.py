@@ -11,7 +11,7 @@ from tests.e2e.lab_world import LabWorld
 
 LAB = """\
 watch: {{pull_requests: true}}
-forge: {{type: git, keys: ["{ben}"], poll: 0.3s, update: 0.1s}}
+forge: {{type: git, keys: ["{ben}"], poll: 10m, update: 0.1s}}
 providers: {{here: {{type: local, cpus: 2}}}}
 """
 TASK = "name: {0}\nresources: {{cpus: 1, memory: 1}}\nrun: echo {0}\nminutes_requested: 1\n"
@@ -60,6 +60,8 @@ class PlainLab(LabWorld):
 @pytest.mark.slow
 def test_a_signed_tag_lets_a_pull_request_run_and_merging_it_runs_nothing_again(tmp_path: Path) -> None:
     lab = PlainLab(tmp_path)
+    looked = lab.lab("doctor", "forge", "--repo", str(lab.bare)).stdout
+    assert "plain git" in looked and "of ben" in looked and not (tmp_path / "state").exists()
     with lab.controller("--repo", str(lab.bare)):
         head = lab.propose("pull/7-larger-model", "larger")
         lab.until(lambda: "experiments/larger" in lab.shown("7/comment.md"))
