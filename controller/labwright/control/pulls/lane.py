@@ -20,6 +20,7 @@ from labwright.domain.snapshot import CommitInfo, Snapshot
 from labwright.ports.ledger import PlanRow
 
 MOST_REVIEWED = 10  # former heads that are read again
+MOST_BASES = 16  # commits at which pull requests left their base, of which the tree is kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class Lanes:
         self._trees: dict[int, Tree] = {}
         self._asked: dict[tuple[str, str, bool], Digest] = {}  # (reviewed commit, base's tip, smoke) → what it asks for
         self._lab: Lab | None = None  # under which settings
+        self._bases: dict[str, Snapshot] = {}  # by commit
 
     def plan(self, seen: Seen, now: datetime, *, smoke: bool = False) -> Lane | None:
         """None for one whose base branch is not there. Raises Unavailable and Refused of the repository."""
@@ -63,14 +65,14 @@ class Lanes:
         tip = self.intake.tips.get(pull.base)
         if tip is None:
             return None
-        base = self._parted(pull.head, tip)
+        base = self._parted(pull.head, tip, pull.base)
         tree = self._tree(pull.number, pull.head, base)
         touched = self._touched(base, tree)
         paths = frozenset(changed_paths(base, tree.snapshot))
         made = self._weigh(lane_of(pull.number, smoke=smoke), pull.base, tree, touched)
         digest = offer_digest(made.asked, touched)
         same = self._same(seen, tip, digest, smoke)
-        offer = offer_of(made.plan, made.asked, digest, same, self._owners(paths, tip))
+        offer = offer_of(made.plan, made.asked, digest, same, self._owners(paths, pull.base))
         offer = replace(offer, shut=self._shut(pull.base))
         info = repo.commits([pull.head])[pull.head]
         lane = Lane(seen, base, tree, touched, paths, made, offer, info, Judgement(()), smoke)
@@ -95,10 +97,17 @@ class Lanes:
     def forget(self, number: int) -> None:
         self._trees.pop(number, None)
 
-    def _parted(self, head: str, tip: str) -> Snapshot:
-        """The base branch where this head left it."""
+    def _parted(self, head: str, tip: str, branch: str) -> Snapshot:
+        """The base branch where this head left it. Many left it at the same few commits."""
         fork_point = self.world.repo.merge_base(head, tip)
-        return self.world.repo.snapshot(fork_point) if fork_point else Snapshot("", {})
+        if fork_point is None:
+            return Snapshot("", {})
+        if fork_point not in self._bases:
+            near = self.intake.tree(branch).snapshot
+            self._bases[fork_point] = self.world.repo.snapshot(fork_point, near)
+            while len(self._bases) > MOST_BASES:
+                del self._bases[next(iter(self._bases))]
+        return self._bases[fork_point]
 
     def _touched(self, base: Snapshot, tree: Tree) -> frozenset[str]:
         self.intake.parsed.learn(tree.tasks.values())
@@ -110,15 +119,15 @@ class Lanes:
         head = seen.talk.pull.head
         reviewed = list(dict.fromkeys(review.commit for review in reversed(seen.talk.reviews)))
         others = [commit for commit in reviewed[:MOST_REVIEWED] if commit and commit != head]
-        return {head} | {commit for commit in others if self._asks(commit, tip, smoke) == digest}
+        return {head} | {commit for commit in others if self._asks(commit, tip, seen.talk.pull.base, smoke) == digest}
 
-    def _asks(self, commit: str, tip: str, smoke: bool) -> Digest | None:
+    def _asks(self, commit: str, tip: str, branch: str, smoke: bool) -> Digest | None:
         """The digest of a former head; None where it cannot be read any more."""
         if self._lab is not self.world.lab:
             self._asked, self._lab = {}, self.world.lab
         if (commit, tip, smoke) not in self._asked:
             try:
-                base = self._parted(commit, tip)
+                base = self._parted(commit, tip, branch)
                 tree = Tree(self.world.repo.snapshot(commit, base if base.commit else None))
                 touched = self._touched(base, tree)
                 asked = self._weigh(lane_of(0, smoke=smoke), "", tree, touched).asked
@@ -140,10 +149,10 @@ class Lanes:
         tip = Tip(lane, tree.snapshot.commit, first_sight=False, target=target, touched=frozenset(touched))
         return self.intake.weigh(tree, touched, gone, tip)
 
-    def _owners(self, paths: Collection[str], tip: str) -> Mapping[str, frozenset[str]]:
+    def _owners(self, paths: Collection[str], base: str) -> Mapping[str, frozenset[str]]:
         lab = self.world.lab
-        assert lab is not None  # noqa: S101
-        return owners_of(self.world.repo, self.world.repo.snapshot(tip), paths, lab) if lab.forge else {}
+        assert lab is not None  # noqa: S101  # planned only with settings
+        return owners_of(self.world.repo, self.intake.tree(base).snapshot, paths, lab)
 
 
 def row_of(lane: Lane, now: datetime) -> PlanRow:

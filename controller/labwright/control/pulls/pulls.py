@@ -15,7 +15,7 @@ from labwright.control.pulls.watch import Seen, Watch
 from labwright.control.world import World, later
 from labwright.decide.rows import approval_row, commit_row, plan_row
 from labwright.domain.errors import LabError
-from labwright.domain.forge import lane_of, number_of
+from labwright.domain.forge import is_smoke, lane_of, number_of
 from labwright.domain.ids import JobId
 from labwright.domain.job import SUPERSEDED, Act, ActKind, Held, Job, Move
 from labwright.domain.lifecycle import State
@@ -67,6 +67,7 @@ class Pulls:
             self._by_itself(lane.number, now, partial(self._act, lane, now))
         self._verify_permits()
         spoken = self.speaker.step(self.of, self.orders.answers, now)
+        self._forget_over()
         dues = [due, spoken, self.tips.step(now), *self._again.values()]
         return min((x for x in dues if x is not None), default=None)
 
@@ -353,11 +354,22 @@ class Pulls:
             self._stop_closed(lane)
         if book.ledger.wants(lane) and not book.of_pulls(lane=lane):
             book.ledger.set_wants(lane, {want.task: () for want in book.ledger.wants(lane)})
+        if known is None and book.of_pulls(lane=lane):  # of before a restart: its comment waits for how it ends
+            known = self.lanes.plan(seen, self.world.now(), smoke=is_smoke(lane))
         if known is not None:
             self.of[lane] = replace(known, seen=seen)
-        if known is None or not book.of_pulls(lane=lane):
-            self.of.pop(lane, None)
-            self.lanes.forget(pull.number)
+
+    def _forget_over(self) -> None:
+        """Closed ones of which no job is under way, and of which all is said."""
+        book = self.world.book
+        for name, lane in list(self.of.items()):
+            over = not lane.seen.talk.pull.open and not book.of_pulls(lane=name)
+            if over and lane.number not in self.speaker.open:
+                del self.of[name]
+                book.ledger.set_wants(name, {want.task: () for want in book.ledger.wants(name)})
+                if lane_of(lane.number) not in self.of:
+                    self.lanes.forget(lane.number)
+                    self.speaker.forget(lane.number)
 
     def _stop_closed(self, lane: str) -> None:
         """By policy.on_close. What another branch or pull request asks for as well goes on."""

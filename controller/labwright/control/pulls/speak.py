@@ -47,6 +47,7 @@ class Speaker:
         self._thought: dict[int, Thought] = {}  # what the last draft was made of
         self._next: dict[int, datetime] = {}
         self._void: dict[int, str] = {}
+        self.open: set[int] = set()  # of which something is not said yet
 
     def remember_void(self, number: int, why: str) -> None:
         self._void[number] = why
@@ -61,6 +62,8 @@ class Speaker:
                 continue
             short = self._of_smoke(lanes.get(lane_of(lane.number, smoke=True)))
             due = self._step(lane, [*answers.get(lane.number, []), *short], now)
+            waits = due is not None or self.world.calls.busy(f"say {lane.name}")
+            (self.open.add if waits else self.open.discard)(lane.number)
             if due is not None:
                 dues.append(due)
         return min(dues, default=None)

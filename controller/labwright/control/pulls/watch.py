@@ -14,6 +14,7 @@ from labwright.domain.lab import Lab
 from labwright.ports.forge import Forge
 
 AT_ONCE = 20  # pull requests that are read in one call
+PATIENCE = 10.0  # seconds until one that could not be read is tried again
 REFRESH_S = 300.0  # a role or a team may change without any trace at the pull request
 
 
@@ -26,6 +27,10 @@ class Seen:
     at: datetime
 
 
+class _NoHead(LabError):
+    """Its head cannot be had from git at the moment."""
+
+
 class Watch:
     def __init__(self, world: World) -> None:
         self.world = world
@@ -34,10 +39,11 @@ class Watch:
         self.listed = False  # at least once since the start
         self.failing = 0
         self._unread: dict[int, None] = {}
+        self._again: dict[int, datetime] = {}  # of those that could not be read: when they are tried again
         self._teams: dict[
             int, frozenset[str]
         ] = {}  # owners of touched paths: teams to know besides those of the policy
-        self._next = self._refresh = world.now()
+        self._next = self._refresh = self._read_next = world.now()
         self._forge: Forge | None = None
         self._me: tuple[Forge | None, str] = (None, "")  # whose token it is
 
@@ -52,11 +58,15 @@ class Watch:
             self.world.hooked.clear()
             self._next = later(now, self._every() * random.uniform(0.8, 1.2))  # noqa: S311  # jitter, not a secret
             calls.start("forge list", forge.pulls, partial(self._listed, now), self._unreachable)
-        if self._unread and not calls.busy("forge read"):
+        for number in [number for number, at in self._again.items() if at <= now]:
+            del self._again[number]
+            self.read_soon(number)
+        if self._unread and now >= self._read_next and not calls.busy("forge read"):
             numbers = list(self._unread)[:AT_ONCE]
             read = partial(self._read_all, forge, numbers)
             calls.start("forge read", read, self._read, self._unreachable)
-        return self._next
+        waiting = [self._read_next] if self._unread and now < self._read_next else []
+        return min([self._next, *waiting, *self._again.values()])
 
     def read_soon(self, number: int) -> None:
         self._unread[number] = None
@@ -84,7 +94,12 @@ class Watch:
         asked = sorted(logins - {folded(me)})
         roles = {folded(login): role for login, role in forge.roles(asked).items()} if asked else {}
         if talk.pull.open:
-            self.world.repo.bring(talk.pull.ref, talk.pull.head)
+            try:
+                self.world.repo.bring(talk.pull.ref, talk.pull.head)
+            except (
+                Unavailable
+            ) as error:  # of this one alone: a push a moment ago, or git is away where the forge is not
+                raise _NoHead(str(error)) from error
         return Seen(talk, People(me, roles, members), at)
 
     def take_in(self, seen: Seen) -> Seen:
@@ -98,7 +113,7 @@ class Watch:
         return seen
 
     def forget(self, number: int) -> None:
-        for known in (self.seen, self._unread, self._teams):
+        for known in (self.seen, self._unread, self._again, self._teams):
             known.pop(number, None)
 
     def _start_over(self, forge: Forge | None, now: datetime) -> None:
@@ -147,6 +162,7 @@ class Watch:
             if not isinstance(seen, LabError):
                 self.world.log.error("defect", doing=f"reading pull request {number}", error=repr(seen), exc_info=seen)
             self.world.alarms.raise_(f"pull request {number}", f"cannot be read: {seen}; its jobs wait")
+            self._again[number] = later(self.world.now(), PATIENCE)
             self.seen.pop(number, None)  # what is not known is not approved
             self.news.add(number)
 
@@ -155,6 +171,6 @@ class Watch:
             self.world.log.error("forge failed", error=repr(error), exc_info=error)
         self.failing += 1
         wait = error.retry_in if isinstance(error, Unavailable) else 60.0
-        self._next = later(self.world.now(), min(wait * 2 ** min(self.failing - 1, 5), 300.0))
+        self._next = self._read_next = later(self.world.now(), min(wait * 2 ** min(self.failing - 1, 5), 300.0))
         words = str(error) if isinstance(error, LabError) else repr(error)
         self.world.alarms.raise_("forge", f"{words}; jobs of pull requests wait")
