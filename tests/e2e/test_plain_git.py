@@ -66,6 +66,7 @@ def test_a_signed_tag_lets_a_pull_request_run_and_merging_it_runs_nothing_again(
         head = lab.propose("pull/7-larger-model", "larger")
         lab.until(lambda: "experiments/larger" in lab.shown("7/comment.md"))
         lab.until(lambda: lab.status(7).get("light") == "pending")
+        assert f"T=approve/7/$(date +%s); git tag -s -m approve $T {head[:12]} &&" in lab.shown("7/comment.md")
         lab.approve("approve/7/mallory", head, "mallory")
         lab.git("push", "-q", "origin", f"{head}:refs/tags/approve/7/light")
         other = lab.propose("pull/8", "other")

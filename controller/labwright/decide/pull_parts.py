@@ -197,7 +197,8 @@ def commands(page: PullPage) -> str:
     if not page.commands:
         return ""
     lines = [f"- {code(name)} {prose(words)}" for name, words in page.commands[:20]]
-    return details("Commands, as comments of their own", "\n".join(lines))
+    comments = all(name.startswith("/lab") for name, _ in page.commands)
+    return details("Commands, as comments of their own" if comments else "Commands", "\n".join(lines))
 
 
 def foot(page: PullPage, *, bare: bool = False) -> str:

@@ -157,3 +157,5 @@ class Features:
     reviews_by_commit: bool = True  # a review says which commit was looked at
     hooks: bool = True
     links: Mapping[str, str] | None = None  # of files: {"page": "https://…/{branch}/{path}", "raw": …}
+    commands: tuple[tuple[str, str], ...] = ()  # in place of `/lab …` where nobody writes comments, and what each does;
+    # `{number}` and `{head}` in them are the pull request's

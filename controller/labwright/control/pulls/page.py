@@ -85,7 +85,15 @@ def page_of(draft: Draft, records: Records, repo: Repo) -> PullPage:
         links=_links(draft),
         plan_path=f"{folder_of(lane)}/plan.md" if draft.publishes else "",
         label=draft.label,
+        **_commands(draft),
     )
+
+
+def _commands(draft: Draft) -> dict[str, Any]:
+    """The usual ones, but where the forge has others."""
+    number, head = draft.lane.number, draft.lane.head[:12]
+    own = draft.features.commands
+    return {"commands": tuple((how.format(number=number, head=head), words) for how, words in own)} if own else {}
 
 
 def folder_of(lane: Lane) -> str:

@@ -10,7 +10,7 @@ from labwright.adapters.repos.git.objects import Objects
 from labwright.adapters.repos.git.snapshot import take
 from labwright.domain.errors import LabError
 from labwright.domain.forge import Status
-from labwright.domain.snapshot import Snapshot
+from labwright.domain.snapshot import Entry, Snapshot
 from labwright.ports.repo import ResultsBranch
 
 HOW = b"""# Pull requests of this lab
@@ -26,8 +26,10 @@ others write here is never obeyed. What people say, they sign: `git config gpg.f
 | ask for changes | the same with `deny/7/ben` |
 | take either back | `git push --delete origin approve/7/ben` |
 | stop its jobs | the same with `stop/7/ben` |
-| run failed jobs again | the same with `rerun/7/ben`; each time another name below `rerun/7/` |
+| run failed jobs again | the same with `rerun/7/ben` |
 | withdraw it | `git push --delete origin pull/7-larger-model` |
+
+What comes after the number is anybody's choice, and another name each time: `T=approve/7/$(date +%s)`, as in `comment.md`.
 """
 LARGEST = 4 << 20  # bytes of a file that is read; somebody else may have written it
 
@@ -59,7 +61,7 @@ class Desk:
         return None if data is None else data.decode("utf-8", "replace")
 
     def is_there(self, path: str) -> bool:
-        return self._at is not None and path in self._at.entries
+        return self._entry(path) is not None
 
     def spent(self, number: int) -> frozenset[str]:
         """Ids of tags whose label was taken off."""
@@ -68,7 +70,7 @@ class Desk:
 
     def mark(self, number: int) -> str:
         """Another text when what is taken off is another."""
-        entry = self._at.entries.get(_labels_path(number)) if self._at else None
+        entry = self._entry(_labels_path(number))
         return entry.oid if entry else ""
 
     def write_comment(self, number: int, body: str) -> None:
@@ -91,16 +93,21 @@ class Desk:
 
     def _publish(self, files: Mapping[str, bytes], message: str) -> None:
         """The writer takes what it wrote last for what is there, and somebody else may have written since."""
-        if self._branch.tip() != (self._at.commit if self._at else None):
+        at = self._at
+        if self._branch.tip() != (at.commit if at else None):
             self._branch.refresh()
         self._branch.publish(files, message)
 
     def close(self) -> None:
         self._objects.close()
 
+    def _entry(self, path: str) -> Entry | None:
+        at = self._at  # which somebody who reads may replace meanwhile
+        return at.entries.get(path) if at else None
+
     def _read(self, path: str) -> bytes | None:
         """None for what is not there or cannot be ours."""
-        entry = self._at.entries.get(path) if self._at else None
+        entry = self._entry(path)
         if entry is None or entry.mode != "100644" or self._objects.sizes([entry.oid])[entry.oid] > LARGEST:
             return None
         return next(iter(self._objects.read([entry.oid], limit=LARGEST)))

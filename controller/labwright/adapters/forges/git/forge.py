@@ -16,7 +16,7 @@ from labwright.adapters.forges.git.examine import examine
 from labwright.adapters.forges.git.refs import OURS, Listing, interest, listing, shared
 from labwright.adapters.forges.git.signatures import Signatures
 from labwright.adapters.forges.git.store import Store
-from labwright.adapters.forges.git.words import ME, Labels, Words
+from labwright.adapters.forges.git.words import COMMANDS, ME, Labels, Words
 from labwright.adapters.repos.git import commits
 from labwright.adapters.repos.git.remotes import Remote, parse_remote
 from labwright.domain.errors import Refused
@@ -34,7 +34,7 @@ class GitForge:
     """`mirror`: a bare repository that objects are brought into, made when missing; best the one that the lab repository is
     mirrored in. `branch` writes `lab-pulls`. `keys`: lines of an allowed_signers file; raises Refused for bad ones."""
 
-    features = Features(comment_chars=500_000, words_chars=1_000, hooks=False)
+    features = Features(comment_chars=500_000, words_chars=1_000, hooks=False, commands=COMMANDS)
 
     def __init__(
         self,

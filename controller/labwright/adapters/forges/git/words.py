@@ -15,6 +15,13 @@ from labwright.domain.snapshot import CommitInfo
 
 MOST_TAGS, MOST_COMMITS, MOST_SAID = 500, 500, 200  # of one pull request; beyond, it is not read at all
 ME = Person(OURS)
+_TAG = "T={kind}/{{number}}/$(date +%s); git tag -s -m {kind} $T {{head}} && git push origin $T"  # a name of its own each time
+COMMANDS = (
+    (_TAG.format(kind=APPROVE), "approves and launches this plan"),
+    (_TAG.format(kind=DENY), "asks for changes"),
+    (_TAG.format(kind=STOP), "stops what was launched"),
+    (_TAG.format(kind=RERUN), "runs failed jobs again"),
+)
 _APPROVES, _DENIES = "lab-approve", "lab-deny"
 _DIGEST = re.compile(r"[0-9a-f]{16,64}")  # shorter ones can be met by trying
 
