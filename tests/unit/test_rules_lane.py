@@ -170,6 +170,21 @@ def test_R38_the_results_branch_is_watched_by_no_pattern(tmp_path: Path) -> None
     bench.close()
 
 
+def test_R5_whoever_pushed_it_wrote_it_whatever_name_its_commits_bear(bench: PullBench) -> None:
+    bench.at.pushers["change-1", bench.propose()] = "cleo"
+    bench.settle()
+    head = bench.propose(text="two")  # and somebody else something on top
+    bench.at.pushers["change-1", head] = "ada"
+    bench.settle()
+    bench.approve(by="cleo")
+    bench.settle(20)
+    assert bench.pulled == []
+    assert "who wrote it" in bench.comment()
+    bench.approve(by="ben")
+    bench.until_idle()
+    assert [job.state for job in bench.pulled] == [State.COMPLETE]
+
+
 # words
 
 
@@ -270,6 +285,22 @@ def test_R43_rules_that_cannot_be_read_leave_the_old_ones_in_force(bench: PullBe
     bench.settle(20)
     assert bench.pulled == []
     assert bench.alarms
+
+
+def test_R43_one_that_changes_faster_than_it_can_be_read_holds_up_no_other(bench: PullBench) -> None:
+    talk = bench.at.talk
+
+    def restless(number: int) -> Any:
+        if number == 1:
+            raise Unavailable("pull request 1 changes faster than it can be read", retry_in=1)
+        return talk(number)
+
+    bench.at.talk = restless  # type: ignore[method-assign]
+    for number in (1, 2, 3):
+        bench.propose(number, text=str(number))
+        bench.approve(number)
+    bench.turn(20)
+    assert {job.branch: job.state for job in bench.pulled} == {"pull:2": State.COMPLETE, "pull:3": State.COMPLETE}
 
 
 # what a task may ask for

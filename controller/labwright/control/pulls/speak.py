@@ -14,6 +14,7 @@ from labwright.control.pulls.lane import Lane
 from labwright.control.pulls.orders import Answer
 from labwright.control.pulls.page import Draft, page_of
 from labwright.control.world import World, later
+from labwright.decide.approve import folded
 from labwright.decide.discover import EXPERIMENTS
 from labwright.decide.markdown import clean, short
 from labwright.decide.pull_page import WORDS, render, status_words
@@ -185,9 +186,9 @@ class Speaker:
         return bytes.fromhex(known)
 
     def _ours(self, lane: Lane) -> Comment | None:
-        me, sign = lane.seen.people.me.lower(), self._signature(lane)
+        me, sign = folded(lane.seen.people.me), self._signature(lane)
         ours = [
-            c for c in lane.seen.talk.comments if c.by.login.lower() == me and f"<!-- labwright:{lane.name}:" in c.body
+            c for c in lane.seen.talk.comments if folded(c.by.login) == me and f"<!-- labwright:{lane.name}:" in c.body
         ]
         signed = [c for c in ours if f":{sign} -->" in c.body]
         return next(

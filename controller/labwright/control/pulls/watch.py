@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
@@ -40,6 +40,7 @@ class Watch:
         self.failing = 0
         self._unread: dict[int, None] = {}
         self._again: dict[int, datetime] = {}  # of those that could not be read: when they are tried again
+        self._pushers: dict[int, dict[str, str]] = {}  # pull request → head → who pushed it
         self._teams: dict[
             int, frozenset[str]
         ] = {}  # owners of touched paths: teams to know besides those of the policy
@@ -86,7 +87,7 @@ class Watch:
     def _look(self, forge: Forge, lab: Lab, number: int, teams: Collection[str]) -> Seen:
         """Off the loop's thread. The moment is the one before the first question: what comes later is seen again."""
         at = self.world.now()
-        talk = forge.talk(number)
+        talk = self._with_pushers(forge, forge.talk(number))
         me = self._me[1] if self._me[0] is forge else forge.me().login
         self._me = (forge, me)
         logins, named = who_matters(talk, lab.policy.approve, teams)
@@ -102,6 +103,17 @@ class Watch:
                 raise _NoHead(str(error)) from error
         return Seen(talk, People(me, roles, members), at)
 
+    def _with_pushers(self, forge: Forge, talk: Talk) -> Talk:
+        """Whoever pushed a head wrote it, whatever name its commits bear (R5): of all heads that were seen here."""
+        pull = talk.pull
+        if pull.fork or not pull.open:
+            return talk
+        known = self._pushers.get(pull.number, {})
+        if pull.head not in known:
+            known = {**known, pull.head: forge.pusher(pull.head_branch, pull.head)}
+            self._pushers[pull.number] = known
+        return replace(talk, committers=talk.committers | {login for login in known.values() if login})
+
     def take_in(self, seen: Seen) -> Seen:
         """What is known of it now: this, or what another look saw later."""
         number = seen.talk.pull.number
@@ -113,13 +125,13 @@ class Watch:
         return seen
 
     def forget(self, number: int) -> None:
-        for known in (self.seen, self._unread, self._again, self._teams):
+        for known in (self.seen, self._unread, self._again, self._teams, self._pushers):
             known.pop(number, None)
 
     def _start_over(self, forge: Forge | None, now: datetime) -> None:
         self._forge, self.listed, self._next = forge, False, now
-        self.seen.clear()
-        self._unread.clear()
+        for known in (self.seen, self._unread, self._pushers):
+            known.clear()
 
     def _every(self) -> float:
         lab = self.world.lab
@@ -146,8 +158,9 @@ class Watch:
         for number in numbers:
             try:
                 found[number] = self.reading(number)()
-            except Unavailable:
-                raise
+            except Unavailable as error:
+                found[number] = error
+                break  # the forge may be away; it is asked about the others in a call of their own
             except Exception as error:  # noqa: BLE001  # one that cannot be read must not hide the others
                 found[number] = error
         return found
@@ -155,6 +168,10 @@ class Watch:
     def _read(self, found: Mapping[int, "Seen | Exception"]) -> None:
         for number, seen in found.items():
             self._unread.pop(number, None)
+            if isinstance(seen, Unavailable):  # behind the others: one that changes all the time holds up none of them
+                self._again[number] = later(self.world.now(), seen.retry_in)
+                self.world.alarms.raise_(f"pull request {number}", f"not read: {seen}; its jobs wait")
+                continue
             if isinstance(seen, Seen):
                 self.world.alarms.clear(f"pull request {number}")
                 self.take_in(seen)
