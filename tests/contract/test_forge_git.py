@@ -1,16 +1,20 @@
 """The forge suite on a bare repository, as far as there is what it asks for; and what is there in place of the rest."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from labwright.adapters.forges.git import GitForge
+from labwright.decide.parse import parse_lab
 from labwright.domain.errors import Refused, Unavailable
 from labwright.domain.finding import FAIL
 from labwright.domain.forge import Light, Opinion, Role, Status
+from labwright.settings import Place
 from labwright.testing.forge_suite import RUN, ForgeSuite
+from labwright.wiring import make_forge
 from tests.contract.plain_git import PEOPLE, PlainWorld, plain_world
 
 ASKS: dict[str, Callable[[GitForge], object]] = {
@@ -250,3 +254,28 @@ def test_examining_without_ssh_keygen_fails(world: PlainWorld, tmp_path: Path, m
         world.forge.talk(number)
     monkeypatch.undo()
     assert len(world.forge.talk(number).reviews) == 1, "and nothing wrong was learnt"
+
+
+def test_lab_yaml_says_whose_keys_count_and_what_orders_are_called(world: PlainWorld, tmp_path: Path) -> None:
+    number = world.open()
+    head = world.head(f"pull/{number}")
+    for kind, by in (("approve", "ben"), ("stop", "cleo"), ("rerun", "ben"), ("smoke", "ben")):
+        world.sign(f"{kind}/{number}/x", head, by)
+    lab = parse_lab(
+        f"""
+        watch: {{pull_requests: true}}
+        forge: {{type: git, keys: ["{world.keys.line("ben")}"]}}
+        policy: {{approve: {{label: go, rerun_label: again, smoke: {{label: short}}}}}}
+        """.encode(),
+        "lab.yaml",
+    )
+    place = Place(str(world.remote), tmp_path / "state")
+    forge = make_forge(place, lab)
+    assert forge is not None
+    with closing(forge):
+        talk = forge.talk(number)
+        assert talk.pull.labels == {"go", "again", "short"}, "cleo is nobody here"
+        assert {made.by.login for made in talk.labellings} == {"ben"}
+        forge.comment(number, "plan")
+    assert not place.state.exists(), "who looks leaves nothing behind"
+    assert world.git("show", "lab-pulls:1/comment.md") == "plan"

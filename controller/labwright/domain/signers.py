@@ -64,9 +64,10 @@ def parse_signers(lines: Sequence[str]) -> tuple[Signer, ...]:
     found = tuple(parse_signer(text) for text in lines)
     keys, names = dict[str, str](), dict[str, str]()
     for n, signer in enumerate(found):
-        if keys.setdefault(signer.key, signer.login) != signer.login:
+        key = signer.fingerprint  # one key can be spelled in several ways
+        if keys.setdefault(key, signer.login) != signer.login:
             hint = "one person could approve as two; give each a key of their own"
-            raise Fault(f"is the key of {keys[signer.key]} as well as of {signer.login}", hint, at=(n,))
+            raise Fault(f"is the key of {keys[key]} as well as of {signer.login}", hint, at=(n,))
         if names.setdefault(signer.login.lower(), signer.login) != signer.login:
             spelled = f"{names[signer.login.lower()]} and {signer.login}"
             raise Fault(f"cannot be told apart: {spelled}", "spell one person's name alike in all lines", at=(n,))

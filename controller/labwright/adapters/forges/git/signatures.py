@@ -67,6 +67,9 @@ class Signatures:
             done = attempt(self._mirror, *settings, "verify-tag", "--raw", tag)
         _check(done, [tag], refusing=1)
         good = _GOOD.fullmatch(done.stderr.decode("utf-8", "replace")) if done.returncode == 0 else None
+        if done.returncode == 0 and good is None:
+            said = done.stderr.decode("utf-8", "replace").strip()[:200]
+            raise Refused(f"what git says of the tag {tag[:12]} is not understood: {said!r}")
         signer = self._signers.get((good[1], good[2])) if good else None
         return (signer, at) if signer else None
 

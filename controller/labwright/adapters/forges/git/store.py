@@ -15,6 +15,7 @@ from labwright.adapters.repos.git.source import find_source
 from labwright.domain.errors import Refused, Unavailable
 
 LARGEST = 64 << 10  # bytes of a tag that is read
+MOST_KEPT = 50_000  # tags remembered
 _TAG = re.compile(
     rb"object (?P<commit>[0-9a-f]{40,64})\ntype commit\ntag (?P<name>[^\n]+)\ntagger [^\n]*> (?P<at>[0-9]+) [+-][0-9]{4}\n"
     rb"(?:[^\n]+\n)*\n(?P<text>.*)\Z",
@@ -80,6 +81,8 @@ class Store:
         """Of those that are annotated tags of a commit; a light one, or a tag of a tag, is nobody's word."""
         new = [sha for sha in shas if sha not in self._tags]
         if new:
+            if len(self._tags) > MOST_KEPT:
+                self._tags = {sha: tag for sha, tag in self._tags.items() if sha in shas}
             kinds = self.kinds(new)
             read = [sha for sha in new if kinds.get(sha, ("", 0))[0] == "tag" and kinds[sha][1] <= LARGEST]
             self._tags.update(dict.fromkeys(new))
