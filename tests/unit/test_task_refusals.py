@@ -107,6 +107,7 @@ def test_a_sweep_of_a_million_trials_is_refused_before_it_is_made() -> None:
         ("needs: [alpha/train/task.yaml]", "must name the task's folder, not its file"),
         ("needs: [a, a]", "is there twice"),
         ("needs: {a: b}", "must be a text or a list of texts, not a mapping"),
+        ("inputs: 1", "3:9: `inputs` must be a text or a list of texts, not the number 1"),
         ("inputs: [../../../../x]", "3:10: `inputs[0]` leads out of the repository"),
         ("inputs: /../x", "3:9: `inputs` leads out of the repository"),
         ("inputs: [~/x]", "must be a path in the repository"),

@@ -55,7 +55,8 @@ def parse_lab(data: bytes, path: str) -> Lab:
 def _outside(document: Document, at: Path, value: Any) -> list[Problem]:
     """Inputs that leave the repository: only the task's own place tells."""
     inputs = value.get("inputs") if isinstance(value, dict) else None
-    found = {("inputs",): inputs} if isinstance(inputs, str) else {("inputs", n): i for n, i in enumerate(inputs or ())}
+    listed = inputs if isinstance(inputs, list) else ()  # anything else is refused by the model
+    found = {("inputs",): inputs} if isinstance(inputs, str) else {("inputs", n): i for n, i in enumerate(listed)}
     folder = posixpath.dirname(document.path)
     outside = [
         loc for loc, item in found.items() if isinstance(item, str) and item[:1] not in "/~" and leaves(item, folder)
