@@ -1,4 +1,4 @@
-"""A forge that takes its time to answer: what it says is as good, and what it is asked stays little."""
+"""What comes late: a forge's answers, and results of jobs that have ended."""
 
 from datetime import datetime
 from pathlib import Path
@@ -46,4 +46,20 @@ def test_an_answer_that_comes_while_a_turn_is_under_way_counts_in_that_turn(
     bench.approve()
     bench.until_idle()
     assert [job.state for job in bench.pulled] == [State.COMPLETE]
+    bench.close()
+
+
+def test_results_that_are_known_later_than_the_end_are_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = PullBench(tmp_path)
+    later = bench.controller.collector.step
+    monkeypatch.setattr(bench.controller.collector, "step", lambda now: None)
+    bench.propose()
+    bench.approve()
+    bench.until(lambda: [job.state for job in bench.pulled] == [State.COMPLETE])
+    bench.settle(40)
+    assert "1 job ended" in bench.comment() and "loss=0.5" not in bench.comment()
+    monkeypatch.setattr(bench.controller.collector, "step", later)
+    bench.until_idle()
+    bench.settle()
+    assert "0.5" in bench.comment().partition("| job |")[2].partition("</details>")[0]
     bench.close()

@@ -120,7 +120,9 @@ class Speaker:
     def _thought_of(self, lane: Lane, jobs: Sequence[Job], answers: Sequence[Answer]) -> Thought:
         plan, pull = lane.made.plan, lane.seen.talk.pull
         states = tuple(sorted((job.id, job.state, job.reason) for job in jobs)) if len(jobs) < 200 else _counted(jobs)
-        over = bool(jobs) and all(job.state not in LIVE for job in jobs)
+        unread = {job for job, _ in self.world.book.uncollected}
+        left = sum(job.id in unread for job in jobs)  # ended, and their results are not known yet
+        over = bool(jobs) and not left and all(job.state not in LIVE for job in jobs)
         shape = (
             lane.head,
             lane.offer.digest,
@@ -131,7 +133,7 @@ class Speaker:
             self._suspended(),
             over,
         )
-        return (shape, lane.judgement.gates, tuple(answers), states)
+        return (shape, lane.judgement.gates, tuple(answers), states, left)
 
     def _jobs(self, lane: Lane) -> Sequence[Job]:
         """What answers its trials, and reruns of that: the newest of each."""
