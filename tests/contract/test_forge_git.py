@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from labwright.adapters.forges.git import GitForge
+from labwright.adapters.repos.git import GitRepo
 from labwright.decide.parse import parse_lab
 from labwright.domain.errors import Refused, Unavailable
 from labwright.domain.finding import FAIL
@@ -48,17 +49,35 @@ class TestPlainGit(ForgeSuite):
             yield made
 
 
+@pytest.fixture
+def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A URL's pattern. The other side is a shell of this machine."""
+    program = tmp_path / "ssh"
+    program.write_text('#!/bin/sh\nwhile [ "$1" != there ]; do shift; done\nshift\nexec sh -c "$*"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("GIT_SSH", str(program))
+    return "ssh://there{}"
+
+
 class TestPlainGitFromAfar(TestPlainGit):
-    """By ssh, with SHA-256: nothing is read where it lies. The other side is a shell of this machine."""
+    """By ssh, with SHA-256: nothing is read where it lies."""
 
     @pytest.fixture
-    def world(self, tmp_path: Path, keys: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PlainWorld]:
-        ssh = tmp_path / "ssh"
-        ssh.write_text('#!/bin/sh\nwhile [ "$1" != there ]; do shift; done\nshift\nexec sh -c "$*"\n')
-        ssh.chmod(0o755)
-        monkeypatch.setenv("GIT_SSH", str(ssh))
-        with plain_world(tmp_path, keys, kind="sha256", url="ssh://there{}") as made:
+    def world(self, tmp_path: Path, keys: Path, ssh: str) -> Iterator[PlainWorld]:
+        with plain_world(tmp_path, keys, kind="sha256", url=ssh) as made:
             yield made
+
+
+def test_a_head_that_was_talked_about_is_in_the_lab_repositorys_mirror(tmp_path: Path, keys: Path, ssh: str) -> None:
+    """The two share it, so that what is to be planned need not be fetched again, nor be there still."""
+    with plain_world(tmp_path, keys, url=ssh) as world, closing(GitRepo(world.url, tmp_path / "mirror.git")) as repo:
+        repo.fetch()
+        number = world.open()
+        pull = world.forge.talk(number).pull
+        world.shut(number, "cleo")
+        repo.bring(pull.ref, pull.head)
+        assert list(repo.snapshot(pull.head).entries) == ["file.txt"]
+        assert repo.merge_base(pull.head, world.head("main")) == world.head("main")
 
 
 # what it has in place of what it has not
