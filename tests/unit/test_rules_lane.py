@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from labwright.control.pulls.orders import MOST_REFUSED
 from labwright.domain.errors import Refused, Unavailable
 from labwright.domain.forge import Person
 from labwright.domain.job import Act, ActKind
@@ -88,6 +89,21 @@ def test_R34_an_order_keeps_its_effect_when_another_pull_request_has_one_of_the_
     bench.start()
     bench.settle(20)
     assert any(act.id == f"pull:2#comment:{comment}:1" for act in bench.ledger.acts(pending=False))
+
+
+def test_R16_orders_of_people_who_may_give_none_are_not_recorded_without_end(bench: PullBench) -> None:
+    bench.propose()
+    bench.settle()
+    for n in range(MOST_REFUSED + 30):
+        bench.at.write(1, "/lab stop", f"stranger{n}")
+    bench.settle(20)
+    bench.start()
+    bench.at.write(1, "/lab stop", "mallory")
+    comment = bench.at.write(1, "/lab why", "ben")
+    bench.settle(20)
+    orders = [act for act in bench.ledger.acts(pending=False) if act.id.startswith("pull:1#")]
+    assert len([act for act in orders if act.by != "ben"]) == MOST_REFUSED
+    assert any(act.id == f"pull:1#comment:{comment}:1" for act in orders)
 
 
 # hooks

@@ -1,6 +1,7 @@
 """What people order at a pull request: `/lab stop`, `/lab rerun`, labels of that name. Each is stored once under the forge's own id,
 carried out once and answered in the comment."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -20,6 +21,8 @@ from labwright.domain.policy import Approve
 from labwright.ports.records import Batch
 
 MOST_ANSWERS, MOST_WHYS = 10, 5
+MOST_REFUSED = 20  # orders at one pull request, of people who may give none, that are recorded and answered
+_NO_SAY = "this takes somebody who may write here"
 _SINCE = "forge:since"  # cursor: orders from before this controller's first look are history
 _KINDS = {Verb.STOP: ActKind.STOP, Verb.RERUN: ActKind.RERUN}
 
@@ -52,6 +55,7 @@ class Orders:
     def __init__(self, world: World) -> None:
         self.world = world
         self.answers: dict[int, list[Answer]] = {}  # the newest last
+        self._refused: Counter[int] = Counter()
         self._done: set[str] | None = None  # ids of acts; None: not read yet
 
     def recover(self) -> None:
@@ -61,7 +65,7 @@ class Orders:
         """Carries out what is new. Labels that have been obeyed, and are to come off."""
         spent = []
         for order in list(self._orders(lane)):
-            if _named(lane.name, order) not in self._known():
+            if _named(lane.name, order) not in self._known() and not self._is_noise(order, lane):
                 self._carry_out(order, lane)
             if order.id.startswith("label:"):
                 spent.append(order.argument)
@@ -69,7 +73,7 @@ class Orders:
 
     def _known(self) -> set[str]:
         if self._done is None:
-            self._done, self.answers = set(), {}
+            self._done, self.answers, self._refused = set(), {}, Counter()
             for act in sorted(self.world.book.ledger.acts(pending=False), key=lambda act: act.at):
                 if (number := number_of(str(act.arguments.get("lane", "")))) is not None:
                     self._remember(act, number)
@@ -78,9 +82,16 @@ class Orders:
     def _remember(self, act: Act, number: int) -> None:
         assert self._done is not None  # noqa: S101  # filled before anything is remembered
         self._done.add(act.id)
+        self._refused[number] += act.answer.startswith(f"refused: {_NO_SAY}")
         said = self.answers.setdefault(number, [])
         said.append(Answer(str(act.arguments.get("order", "")), act.by, act.answer))
         del said[:-MOST_ANSWERS]
+
+    def _is_noise(self, order: Order, lane: Lane) -> bool:
+        """Anybody may write comments, and what anybody may write without end is not kept without end."""
+        if self._refused[lane.number] < MOST_REFUSED:
+            return False
+        return bool(why_no_say(order.by, order.at, lane.seen.talk, self._policy, lane.seen.people))
 
     def _orders(self, lane: Lane) -> Iterator[Order]:
         since, talk, policy = self._since(), lane.seen.talk, self._policy
@@ -136,7 +147,7 @@ class Orders:
     def _answer(self, order: Order, lane: Lane, now: datetime) -> str:
         why = why_no_say(order.by, order.at, lane.seen.talk, self._policy, lane.seen.people)
         if why:
-            raise Refused(f"this takes somebody who may write here, and it was given by {order.by.login}, {why}")
+            raise Refused(f"{_NO_SAY}, and it was given by {order.by.login}, {why}")
         if order.problem:
             return order.problem
         argument = "" if order.id.startswith("label:") else order.argument
