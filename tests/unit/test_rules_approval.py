@@ -271,6 +271,27 @@ def test_R3_an_older_look_at_the_forge_never_outweighs_a_newer_one(bench: PullBe
     assert not submitted and bench.world.permits.lanes["pull:1"]
 
 
+def test_R3_a_submission_that_waited_for_a_thread_asks_the_forge_again(bench: PullBench) -> None:
+    submitter, submitted = bench.controller.launcher.submitter, times_of_submission(bench)
+    call, waited = submitter._call, list[datetime]()
+
+    def late(*them: Any) -> Any:
+        if not waited:
+            waited.append(bench.clock.now())
+            bench.clock.advance(30)
+            bench.at.dismiss(1, bench.at.talks[1].reviews[0].id)
+        return call(*them)
+
+    submitter._call = late  # type: ignore[method-assign]
+    bench.propose()
+    bench.approve()
+    bench.turn(30)
+    assert waited and not submitted
+    bench.approve()
+    bench.until_idle()
+    assert [job.state for job in bench.pulled] == [State.COMPLETE]
+
+
 def test_R4_a_yes_to_a_later_push_lets_nothing_of_an_earlier_one_run(tmp_path: Path) -> None:
     bench = PullBench(tmp_path, LAB + "policy: {limits: {jobs_per_commit: 1}}\n")
     bench.capacity_is(0)

@@ -7,12 +7,13 @@ from functools import partial
 
 from labwright.control.admission import Admission
 from labwright.control.contents import Contents
+from labwright.control.permits import FRESH
 from labwright.control.trouble import apart
 from labwright.control.world import World, later
 from labwright.decide.admit import answering
 from labwright.decide.grants import given_to, withheld
 from labwright.domain.errors import LabError, OutcomeUnknown, Refused, Unavailable
-from labwright.domain.forge import is_smoke
+from labwright.domain.forge import is_smoke, number_of
 from labwright.domain.ids import Handle, JobId, Token
 from labwright.domain.job import Attempt, Job, Move
 from labwright.domain.lab import Lab
@@ -91,7 +92,7 @@ class Submitter:
         attempts = [attempt for attempt, _ in drafts]
         live = self.world.book.live
         branches = {attempt.job: self._asking(live[attempt.job]) for attempt, _ in drafts}
-        call = partial(self._call, provider, drafts, branches)
+        call = partial(self._call, provider, drafts, branches, self.world.now())
         self.world.calls.start(
             f"submit:{name}", call, partial(self._submitted, attempts), partial(self._broken, attempts)
         )
@@ -161,8 +162,10 @@ class Submitter:
         provider: Provider,
         drafts: Sequence[tuple[Attempt, Draft]],
         branches: Mapping[JobId, tuple[str, ...]],
+        permitted: datetime,
     ) -> Answers:
         lab = self.world.lab or Lab()
+        late = self.world.now() > permitted + FRESH  # where all threads were busy, the forge's word has grown old
         secrets: dict[object, Mapping[str, str]] = {}  # by task: the trials of a sweep are given the same
         answers: dict[Token, Handle | LabError] = {}
         ready: dict[Token, Submission] = {}
@@ -170,6 +173,8 @@ class Submitter:
             try:
                 if isinstance(draft, LabError):
                     raise draft
+                if late and all(number_of(branch) is not None for branch in branches[attempt.job]):
+                    raise Unavailable("its turn came late, and its approval is asked for again", retry_in=AGAIN)
                 its = (id(draft.task), draft.task_path, branches[attempt.job])
                 if its not in secrets:
                     secrets[its] = self._granted(draft, provider, lab, branches[attempt.job])
