@@ -13,7 +13,7 @@ from labwright.decide.discover import Tree, affected, changed_paths
 from labwright.decide.offer import offer_digest, offer_of
 from labwright.decide.plan import Tip
 from labwright.domain.errors import LabError
-from labwright.domain.forge import lane_of
+from labwright.domain.forge import Pull, lane_of
 from labwright.domain.ids import Digest
 from labwright.domain.lab import Lab
 from labwright.domain.snapshot import CommitInfo, Snapshot
@@ -49,6 +49,15 @@ class Lane:
         return self.tree.snapshot.commit
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    base: Snapshot
+    tree: Tree
+    touched: frozenset[str]
+    paths: frozenset[str]
+    info: CommitInfo
+
+
 class Lanes:
     """Makes lanes. Reads the repository and the ledger; writes nothing but what it learnt of task files."""
 
@@ -58,25 +67,32 @@ class Lanes:
         self._asked: dict[tuple[str, str, bool], Digest] = {}  # (reviewed commit, base's tip, smoke) → what it asks for
         self._lab: Lab | None = None  # under which settings
         self._bases: dict[str, Snapshot] = {}  # by commit
+        self._known: dict[int, _Read] = {}
 
     def plan(self, seen: Seen, now: datetime, *, smoke: bool = False) -> Lane | None:
         """None for one whose base branch is not there. Raises Unavailable and Refused of the repository."""
-        pull, repo = seen.talk.pull, self.world.repo
+        pull = seen.talk.pull
         tip = self.intake.tips.get(pull.base)
         if tip is None:
             return None
-        base = self._parted(pull.head, tip, pull.base)
-        tree = self._tree(pull.number, pull.head, base)
-        touched = self._touched(base, tree)
-        paths = frozenset(changed_paths(base, tree.snapshot))
-        made = self._weigh(lane_of(pull.number, smoke=smoke), pull.base, tree, touched)
-        digest = offer_digest(made.asked, touched)
+        read = self._read(pull, self._parted(pull.head, tip, pull.base))
+        made = self._weigh(lane_of(pull.number, smoke=smoke), pull.base, read.tree, read.touched)
+        digest = offer_digest(made.asked, read.touched)
         same = self._same(seen, tip, digest, smoke)
-        offer = offer_of(made.plan, made.asked, digest, same, self._owners(paths, pull.base))
+        offer = offer_of(made.plan, made.asked, digest, same, self._owners(read.paths, pull.base))
         offer = replace(offer, shut=self._shut(pull.base))
-        info = repo.commits([pull.head])[pull.head]
-        lane = Lane(seen, base, tree, touched, paths, made, offer, info, Judgement(()), smoke)
+        lane = Lane(seen, read.base, read.tree, read.touched, read.paths, made, offer, read.info, Judgement(()), smoke)
         return self.judged(lane, seen)
+
+    def _read(self, pull: Pull, base: Snapshot) -> _Read:
+        """What git says of it: the same as long as neither its head nor the commit moved at which it left its base."""
+        known = self._known.get(pull.number)
+        if known is None or (known.tree.snapshot.commit, known.base.commit) != (pull.head, base.commit):
+            tree = self._tree(pull.number, pull.head, base)
+            paths = frozenset(changed_paths(base, tree.snapshot))
+            info = self.world.repo.commits([pull.head])[pull.head]
+            known = self._known[pull.number] = _Read(base, tree, self._touched(base, tree), paths, info)
+        return known
 
     def judged(self, lane: Lane, seen: Seen) -> Lane:
         assert self.world.lab is not None  # noqa: S101  # planned only with settings
@@ -96,6 +112,7 @@ class Lanes:
 
     def forget(self, number: int) -> None:
         self._trees.pop(number, None)
+        self._known.pop(number, None)
 
     def _parted(self, head: str, tip: str, branch: str) -> Snapshot:
         """The base branch where this head left it. Many left it at the same few commits."""

@@ -23,6 +23,7 @@ from labwright.domain.policy import Approve
 from labwright.ports.forge import Forge
 from labwright.ports.records import Batch
 
+A_TURN = 10  # pull requests that are planned anew in one turn because their base moved: others wait for the loop, too
 PATIENCE = 10.0  # seconds until one that could not be planned is looked at again
 
 
@@ -37,7 +38,8 @@ class Pulls:
         self.of: dict[str, Lane] = {}
         self.moved = False  # permits changed since somebody looked last
         self._heard: set[str] = set()  # lanes that the forge said yes to just now
-        self._bases: object = None  # what lanes were planned against: tips, settings, jobs
+        self._bases: object = None  # what lanes were planned against: tips, settings
+        self._stale: dict[int, None] = {}  # those planned against others
         self._again: dict[int, datetime] = {}
         self._changes = -1
         self._followed: Forge | None = None
@@ -61,29 +63,33 @@ class Pulls:
         if not (self.intake.fetched and self.watch.listed):
             return due
         self._follow_left_behind()
-        for number in sorted(self._to_plan(now)):
+        for number in self._to_plan(now):
             self._by_itself(number, now, partial(self._look, number, now))
         for lane in list(self.of.values()):
             self._by_itself(lane.number, now, partial(self._act, lane, now))
         self._verify_permits()
         spoken = self.speaker.step(self.of, self.orders.answers, now)
         self._forget_over()
-        dues = [due, spoken, self.tips.step(now), *self._again.values()]
+        dues = [due, spoken, self.tips.step(now), *self._again.values(), now if self._stale else None]
         return min((x for x in dues if x is not None), default=None)
 
     # what is to be planned
 
-    def _to_plan(self, now: datetime) -> set[int]:
-        """Those that changed; all of them when what they are measured by did."""
-        bases = (dict(self.intake.tips), self.world.lab, tuple(self.world.providers))
-        moved, self._bases = bases != self._bases, bases
-        numbers, self.watch.news = set(self.watch.news), set()
-        if moved:
-            numbers.update(self.watch.seen)
+    def _to_plan(self, now: datetime) -> list[int]:
+        """Those that changed; all of them, a few a turn, when what they are measured by did."""
+        lab = self.world.lab
+        tips = {name: self.intake.tips[name] for name in watched(self.intake.tips, lab.watch.branches)} if lab else {}
+        bases = (tips, lab, tuple(self.world.providers))
+        if bases != self._bases:
+            self._bases, self._stale = bases, dict.fromkeys(sorted(self.watch.seen))
         ripe = {number for number, at in self._again.items() if at <= now}
-        for number in numbers | ripe:
+        changed = sorted(self.watch.news | ripe)
+        self.watch.news = set()
+        some = [number for number in self._stale if number not in changed][:A_TURN]
+        for number in (*changed, *some):
             self._again.pop(number, None)
-        return numbers | ripe
+            self._stale.pop(number, None)
+        return [*changed, *some]
 
     def _by_itself(self, number: int, now: datetime, do: Callable[[], None]) -> None:
         about = f"pull request {number}"
