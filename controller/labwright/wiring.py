@@ -180,34 +180,15 @@ def make_forge(place: Place, lab: Lab, masks: Masks | None = None) -> Forge | No
     settings = lab.forge
     if settings is None:
         return None
-    url, repo = settings.address, settings.repo or ""
-    if settings.type == "github":
-        return _github(lab, url, repo, masks)
-    token = _secret(lab, settings.token or "", masks)
-    if settings.type in ("forgejo", "gitea"):
-        from labwright.adapters.forges.forgejo import ForgejoForge
+    if settings.type != "git":
+        from labwright.adapters.forges.hosted import open_hosted
 
-        return ForgejoForge(url, repo, token)
-    if settings.type == "gitlab":
-        from labwright.adapters.forges.gitlab import GitLabForge
-
-        return GitLabForge(url, repo, token)
+        return open_hosted(settings, lambda reference: _secret(lab, reference, masks), open_clock())
     from labwright.adapters.forges.git import OURS, open_forge
     from labwright.adapters.results.branch import GitResultsBranch as Branch
 
     key = lab.results.signing_key
     return open_forge(place, lab, lambda at: Branch(at, place.repo, OURS, signing_key=key), open_clock())
-
-
-def _github(lab: Lab, url: str, repo: str, masks: Masks | None) -> Forge:
-    from labwright.adapters.forges.github.forge import GitHubForge
-    from labwright.adapters.forges.github.tokens import AppTokens
-
-    assert lab.forge is not None  # noqa: S101  # asked by make_forge
-    app, held = lab.forge.app, _secret(lab, lab.forge.app.key if lab.forge.app else lab.forge.token or "", masks)
-    if app is None:
-        return GitHubForge(url, repo, held)
-    return GitHubForge(url, repo, AppTokens(url, repo, app.id, app.installation, held, open_clock()))
 
 
 def _secret(lab: Lab, reference: str, masks: Masks | None) -> Callable[[], str]:
