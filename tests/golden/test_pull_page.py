@@ -1,4 +1,4 @@
-"""A pull request's comment against kept copies, and rules that hold for any. `LAB_WRITE_GOLDEN=1` writes the copies again."""
+"""A pull request's comment against kept copies, and rules that hold for any. `UPDATE_GOLDEN=1` writes the copies again."""
 
 import json
 import math
@@ -181,7 +181,7 @@ def finished() -> PullPage:
 
 def check(name: str, text: str) -> None:
     path = GOLDEN / name
-    if os.environ.get("LAB_WRITE_GOLDEN"):
+    if os.environ.get("UPDATE_GOLDEN"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     assert text == path.read_text(), name

@@ -435,3 +435,25 @@ def test_where_there_is_room_each_experiment_has_a_status(tmp_path: Path) -> Non
     notes = bench.at.statuses[head, "labwright/beta"].annotations
     assert ("experiments/beta/bad/task.yaml", 2) in {(note.path, note.line) for note in notes}
     bench.close()
+
+
+def test_what_two_pull_requests_ask_for_goes_on_when_one_of_them_closes(bench: PullBench) -> None:
+    bench.capacity_is(0)
+    bench.propose(1)
+    bench.approve(1)
+    bench.settle()
+    bench.propose(2)
+    bench.approve(2)
+    bench.settle()
+    assert [(job.branch, job.state) for job in bench.pulled] == [("pull:1", State.QUEUED)]
+    bench.at.shut(1)
+    bench.settle()
+    bench.capacity_is(4)
+    bench.until_idle()
+    assert [(job.branch, job.state) for job in bench.pulled] == [("pull:1", State.COMPLETE)]
+
+
+def test_R1_a_record_that_somebody_put_into_the_ledger_is_answered_and_lets_nothing_run(bench: PullBench) -> None:
+    act = bench.ask(ActKind.APPROVE, "0" * 64)
+    bench.turn(3)
+    assert "it is a record" in bench.answer(act)

@@ -51,6 +51,8 @@ class Acts:
                 continue  # what it names may be in a commit that is not planned yet
             try:
                 with self.world.book.transaction():
+                    if act.kind not in self._by_kind:
+                        raise Refused(f"nobody can ask for `{act.kind}`: it is a record")
                     answer = self._by_kind[act.kind](act, now)
             except _NotNow:
                 continue  # asked again next time

@@ -39,6 +39,7 @@ class Curve:
     name: str
     points: Points
     best: bool = False
+    bold: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +68,12 @@ class Axis:
 
 def line_plot(title: str, x: str, y: str, curves: Sequence[Curve]) -> str:
     """Empty when no curve has a finite point."""
-    finite = [Curve(c.name, [p for p in c.points if all(map(_drawable, p))], c.best) for c in curves]
+    finite = [Curve(c.name, [p for p in c.points if all(map(_drawable, p))], c.best, c.bold) for c in curves]
     finite = [c for c in finite if c.points]
     if not finite:
         return ""
     across, up = _axis(x, (p[0] for c in finite for p in c.points)), _axis(y, (p[1] for c in finite for p in c.points))
-    above = sorted(enumerate(finite), key=lambda item: item[1].best)
+    above = sorted(enumerate(finite), key=lambda item: item[1].best or item[1].bold)
     drawn = [_curve(curve, n, across, up) for n, curve in above]
     return _picture(title, across, up, drawn, list(_legend(finite)), -(-len(finite) // 2))
 
@@ -139,7 +140,7 @@ def _curve(curve: Curve, n: int, across: Axis, up: Axis) -> str:
     if len(points) == 1:
         return f'<circle cx="{points[0][0]:.1f}" cy="{points[0][1]:.1f}" r="3" fill="{colour}"/>'
     path = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
-    wide = ' style="stroke-width:2.8"' if curve.best else ""
+    wide = ' style="stroke-width:2.8"' if curve.best or curve.bold else ""
     return f'<polyline class="curve" stroke="{colour}"{wide} points="{path}"/>'
 
 
@@ -159,7 +160,7 @@ def _thinned(points: Points) -> Points:
 def _legend(curves: Sequence[Curve]) -> Iterator[str]:
     for n, curve in enumerate(curves):
         left, top = _LEFT + (n % 2) * 340, _TOP + _PLOT_HEIGHT + _BOTTOM + 12 + (n // 2) * 19
-        style = ' class="best"' if curve.best else ""
+        style = ' class="best"' if curve.best or curve.bold else ""
         name = escape(short(curve.name, 46)) + (" (best)" if curve.best else "")
         colour = _COLOURS[n % len(_COLOURS)]
         yield f'<path d="M{left} {top - 4}h18" stroke="{colour}" stroke-width="3"/>'

@@ -209,7 +209,7 @@ class PullPage:
     room: str = ""  # what is left of quotas: `team 1,200 of 2,000 GPU-hours`
     label: str = "lab:run"
     commands: tuple[tuple[str, str], ...] = (
-        ("/lab run", "approves and launches this plan"),
+        ("/lab run", "asks to launch this plan; with all digits of it, approves it as a review does"),
         ("/lab plan", "makes it anew"),
         ("/lab why", "tells why something does not run"),
         ("/lab rerun", "runs failed jobs again"),

@@ -51,7 +51,7 @@ def _curved(series: Series) -> list[str]:
 def _curves(jobs: Sequence[Job], metric: str, series: Series, side: str) -> Iterator[Curve]:
     for job in jobs:
         if points := series.get(job.id, {}).get(metric):
-            yield Curve(f"{side} {job.id}", points, best=side == "this")
+            yield Curve(f"{side} {job.id}", points, bold=side == "this")
 
 
 def _series(records: Records, jobs: Sequence[Job]) -> Series:

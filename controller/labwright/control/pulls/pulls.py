@@ -150,6 +150,17 @@ class Pulls:
         self._stop_superseded(lane)
         self._allow_only(lane)
         self._permit(lane.name, lane.judgement.why_not)
+        plan = lane.made.plan
+        if lane.judgement.approved and not (plan.launch or plan.held):
+            self._link(lane)
+
+    def _link(self, lane: Lane) -> None:
+        """All that it asks for is there already: it wants that as much as whoever made it does, and keeps it from being stopped."""
+        ledger = self.world.book.ledger
+        known = {want.job for want in ledger.wants(lane.name)}
+        if known != {want.job for wants in lane.made.plan.wants.values() for want in wants}:
+            ledger.set_wants(lane.name, lane.made.plan.wants)
+            self._changes = -1
 
     def _obey(self, lane: Lane) -> None:
         for label in self.orders.take(lane):
@@ -324,14 +335,20 @@ class Pulls:
         self._changes = book.changes
         waiting = {job.id: job for job in book.of_pulls(State.HELD, State.QUEUED)}
         trusted: set[JobId] = set()
+        wanting: dict[JobId, list[str]] = {}
         if waiting:
             wants = book.ledger.wants(None, {job.task for job in waiting.values()})
             branches = {
                 branch for branch in watched(self.intake.tips, self.world.lab.watch.branches) if self._may_push(branch)
             }
             trusted = {want.job for want in wants if want.job in waiting and want.branch in branches}
-        if trusted != permits.trusted:
-            permits.trusted, self.moved = frozenset(trusted), True
+            theirs = [want for want in wants if want.job in waiting and number_of(want.branch) is not None]
+            for want in theirs:
+                if want.job and want.branch != waiting[want.job].branch:
+                    wanting.setdefault(want.job, []).append(want.branch)
+        others = {job: tuple(sorted(lanes)) for job, lanes in wanting.items()}
+        if (frozenset(trusted), others) != (permits.trusted, permits.wanting):
+            permits.trusted, permits.wanting, self.moved = frozenset(trusted), others, True
 
     def _may_push(self, branch: str) -> bool:
         """Whether what is at its tip came there by a way that launches without a further word (R9)."""
