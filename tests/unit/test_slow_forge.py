@@ -1,5 +1,6 @@
 """What comes late: a forge's answers, and results of jobs that have ended."""
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,27 @@ def test_an_answer_that_comes_while_a_turn_is_under_way_counts_in_that_turn(
     bench.approve()
     bench.until_idle()
     assert [job.state for job in bench.pulled] == [State.COMPLETE]
+    bench.close()
+
+
+def test_a_list_that_words_its_changes_in_its_own_way_makes_nobody_read_all_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = PullBench(tmp_path)
+    pulls, talk, read = bench.at.pulls, bench.at.talk, []
+    monkeypatch.setattr(
+        bench.at, "pulls", lambda: [replace(pull, updated=f"listed {pull.updated}") for pull in pulls()]
+    )
+    monkeypatch.setattr(bench.at, "talk", lambda number: (read.append(number), talk(number))[1])
+    bench.propose()
+    bench.settle()
+    read.clear()
+    for _ in range(3):
+        bench.settle()
+    assert read == []
+    bench.label()
+    bench.settle()
+    assert read
     bench.close()
 
 

@@ -39,6 +39,11 @@ class Watch:
         self.listed = False  # at least once since the start
         self.failing = 0
         self._unread: dict[int, None] = {}
+        self._list: Mapping[int, Pull] = {}  # as it was last
+        self._asking: Mapping[int, Pull | None] = {}  # what the list said when these were asked about
+        self._read_as: dict[
+            int, Pull | None
+        ] = {}  # and of those that are seen: `updated` may differ from a list to one alone
         self._again: dict[int, datetime] = {}  # of those that could not be read: when they are tried again
         self._pushers: dict[int, dict[str, str]] = {}  # pull request → head → who pushed it
         self._teams: dict[
@@ -64,6 +69,7 @@ class Watch:
             self.read_soon(number)
         if self._unread and now >= self._read_next and not calls.busy("forge read"):
             numbers = list(self._unread)[:AT_ONCE]
+            self._asking = {number: self._list.get(number) for number in numbers}
             read = partial(self._read_all, forge, numbers)
             calls.start("forge read", read, self._read, self._unreachable)
         waiting = [self._read_next] if self._unread and now < self._read_next else []
@@ -125,12 +131,12 @@ class Watch:
         return seen
 
     def forget(self, number: int) -> None:
-        for known in (self.seen, self._unread, self._again, self._teams, self._pushers):
+        for known in (self.seen, self._unread, self._again, self._teams, self._pushers, self._read_as):
             known.pop(number, None)
 
     def _start_over(self, forge: Forge | None, now: datetime) -> None:
         self._forge, self.listed, self._next = forge, False, now
-        for known in (self.seen, self._unread, self._pushers):
+        for known in (self.seen, self._unread, self._pushers, self._read_as):
             known.clear()
 
     def _every(self) -> float:
@@ -142,12 +148,13 @@ class Watch:
         self.world.alarms.clear("forge")
         watching = self.world.lab is not None and self.world.lab.watch.pull_requests
         there = {pull.number: pull for pull in pulls} if watching else {}
+        self._list = there
         refresh = now >= self._refresh
         if refresh:
             self._refresh = later(now, REFRESH_S)
         for number, pull in there.items():
             known = self.seen.get(number)
-            if known is None or known.talk.pull != pull or refresh:
+            if known is None or self._read_as.get(number) != pull or refresh:
                 self.read_soon(number)
         for number, known in self.seen.items():
             if number not in there and known.talk.pull.open:
@@ -175,6 +182,7 @@ class Watch:
             if isinstance(seen, Seen):
                 self.world.alarms.clear(f"pull request {number}")
                 self.take_in(seen)
+                self._read_as[number] = self._asking.get(number)
                 continue
             if not isinstance(seen, LabError):
                 self.world.log.error("defect", doing=f"reading pull request {number}", error=repr(seen), exc_info=seen)
