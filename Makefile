@@ -5,6 +5,8 @@
 .PHONY: setup demo check test bench format lock clean
 PY := .venv/bin
 JOBS ?= 2
+# many of the slow tests wait for something
+ALL_JOBS ?= 3
 
 setup:
 	@scripts/bootstrap
@@ -25,7 +27,7 @@ check: lint
 test: lint
 	@scripts/test-services
 	@echo "· all tests"
-	@trap 'tests/real/slurm/up release 20' EXIT; trap 'exit 130' INT TERM; $(PY)/pytest -n $(JOBS)
+	@trap 'tests/real/slurm/up release 20' EXIT; trap 'exit 130' INT TERM; $(PY)/pytest -n $(ALL_JOBS)
 
 bench: setup
 	@$(PY)/python -m benchmarks

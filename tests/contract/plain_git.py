@@ -187,7 +187,13 @@ class PlainWorld:
                 if data is None
                 else b"M 100644 inline %s\ndata %d\n%s\n" % (path.encode(), len(data), data)
             )
-        subprocess.run(["git", "fast-import", "--quiet", "--date-format=now"], cwd=self.remote, env=ENV, input=b"".join(parts), check=True)
+        subprocess.run(
+            ["git", "fast-import", "--quiet", "--date-format=now"],
+            cwd=self.remote,
+            env=ENV,
+            input=b"".join(parts),
+            check=True,
+        )
 
     def let(self, login: str, role: Role) -> None:
         raise NotImplementedError("lab.yaml says who may")

@@ -17,6 +17,8 @@ from labwright.settings import Place, find_place
 from labwright.testing.memory_forge import MemoryForge
 from labwright.wiring import Site, open_site
 
+pytestmark = pytest.mark.slow
+
 LAB = """\
 watch: {pull_requests: true}
 forge: {type: forgejo, url: "https://forge.example", repo: ml/vision, token: "{{secret.T}}", poll: 1s, update: 1s}

@@ -18,6 +18,8 @@ from labwright.testing.forge_suite import RUN, ForgeSuite
 from labwright.wiring import make_forge
 from tests.contract.plain_git import PEOPLE, PlainWorld, plain_world
 
+pytestmark = pytest.mark.slow
+
 ASKS: dict[str, Callable[[GitForge], object]] = {
     "pulls": lambda forge: forge.pulls(),
     "talk": lambda forge: forge.talk(1),

@@ -13,6 +13,8 @@ from labwright.domain.errors import LabError, Refused
 from labwright.domain.forge import Light, Opinion, Status
 from tests.contract.plain_git import PEOPLE, PlainWorld, plain_world
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="session")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -9,6 +9,8 @@ from labwright.testing.forge_suite import ForgeSuite
 from labwright.testing.forge_world import ForgeWorld
 from tests.contract.github_world import of_a_person, of_an_app
 
+pytestmark = pytest.mark.slow
+
 
 class TestGitHubForge(ForgeSuite):
     @pytest.fixture

@@ -14,6 +14,8 @@ from tests.forges.gitlab.conftest import TOKEN
 from tests.forges.gitlab.fake import FakeGitLab
 from tests.forges.gitlab.world import Token
 
+pytestmark = pytest.mark.slow
+
 LEVELS = {Role.READ: "guest", Role.TRIAGE: "reporter", Role.WRITE: "developer", Role.ADMIN: "maintainer"}
 PEOPLE = {"ada": Role.ADMIN, "ben": Role.WRITE, "cleo": Role.WRITE, "dora": Role.WRITE, "mallory": Role.READ}
 LIGHTS = {"pending": Light.PENDING, "running": Light.PENDING, "success": Light.SUCCESS, "failed": Light.FAILURE}

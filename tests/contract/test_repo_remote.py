@@ -13,6 +13,8 @@ from labwright.domain.errors import Refused, Unavailable
 from labwright.testing.repo_suite import RepoSuite
 from tests.contract.git_world import ENV, GitWorld, git
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:

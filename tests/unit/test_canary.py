@@ -19,6 +19,8 @@ from labwright.testing.fake_provider import Story
 from tests.unit.planning import task
 from tests.unit.pull_bench import PullBench
 
+pytestmark = pytest.mark.slow
+
 PLANTED = {
     "ENV": r"""c4n4ry-env"dq'sq`tick`$(x)*_|<b>\n[l](http://x)&""",
     "FILE": "-----BEGIN C4N4RY KEY-----\n  c4n4ry-l1ne-tw0/+=\nc4n4ry-l1ne-thr33\n-----END C4N4RY KEY-----",

@@ -14,6 +14,8 @@ from labwright.domain.pull_page import Caution, Doubt
 from labwright.domain.snapshot import Entry
 from labwright.domain.task import Task
 
+pytestmark = pytest.mark.slow
+
 PLAIN, EXEC, LINK = "100644", "100755", "120000"
 SHA = "0123456789" * 4
 RUN = "experiments/a/run.sh"

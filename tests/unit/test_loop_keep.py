@@ -19,6 +19,8 @@ from tests.unit.loop_bench import Bench
 from tests.unit.planning import task
 from tests.unit.test_loop_collect import until
 
+pytestmark = pytest.mark.slow
+
 SMALL, LARGE = b"weights", b"x" * 3000
 FILES = {"model.pt": SMALL, "large.bin": LARGE, "deep/empty": b""}
 LAB = "results: {keep_artifacts: 2KB}"

@@ -17,6 +17,8 @@ from labwright.testing.fake_provider import Story
 from tests.unit.loop_bench import STORY, Bench
 from tests.unit.planning import task
 
+pytestmark = pytest.mark.slow
+
 DAY = 86400.0
 LAB = "policy: {retention: 30d}"
 PAIR = "{sweep_config: {x: [1, 2]}}"

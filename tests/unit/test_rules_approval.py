@@ -20,6 +20,8 @@ from labwright.ports.provider import Submission
 from tests.property.test_pulls_chaos import NoRecords
 from tests.unit.pull_bench import LAB, PullBench, task_text
 
+pytestmark = pytest.mark.slow
+
 HEAD, DIGEST = "c" * 40, "d" * 64
 T0 = datetime(2026, 3, 1, tzinfo=UTC)
 KELVIN = "\u212aen"  # its first letter is a k in lower case
