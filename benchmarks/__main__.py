@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import git, hooks, launchers, loop, plan, pull_page, query, sdk_logging, slurm, slurm_faults, ssh
+from benchmarks import forge, git, hooks, launchers, loop, plan, pull_page, query, sdk_logging, slurm, slurm_faults, ssh
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 INTRODUCTION = (
@@ -40,6 +40,7 @@ SECTIONS = {
     "slurm": Section("A Slurm cluster over SSH", slurm.run, has_peers=True),
     "slurm-faults": Section("Faults of a cluster", lambda peers, quick: slurm_faults.run(quick), by_name=True),
     "hooks": Section("Deliveries of a forge", lambda peers, quick: hooks.run(0.5 if quick else 3)),
+    "forge": Section("Pull requests of a forge", lambda peers, quick: forge.run(4 if quick else 8)),
     "git": Section("Git", lambda peers, quick: git.run()),
     "sdk_logging": Section(
         "SDK: one `lab.log`", lambda peers, quick: sdk_logging.table(sdk_logging.run(peers=peers)), has_peers=True
