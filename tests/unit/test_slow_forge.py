@@ -60,7 +60,8 @@ def test_a_list_that_words_its_changes_in_its_own_way_makes_nobody_read_all_agai
     )
     monkeypatch.setattr(bench.at, "talk", lambda number: (read.append(number), talk(number))[1])
     bench.propose()
-    bench.settle()
+    bench.settle(20)
+    bench.settle(20)  # our own comment has changed it
     read.clear()
     for _ in range(3):
         bench.settle()
