@@ -35,9 +35,9 @@ class Smoke(Form):
     """A label that lets the first trial of each task run for a short time."""
 
     label: Line = Field("lab:smoke", description="The label that asks for it.")
-    minutes: Annotated[float, BeforeValidator(_above_zero), WithJsonSchema({"type": "number", "exclusiveMinimum": 0})] = (
-        Field(10.0, description="Time limit of such a job.")
-    )
+    minutes: Annotated[
+        float, BeforeValidator(_above_zero), WithJsonSchema({"type": "number", "exclusiveMinimum": 0})
+    ] = Field(10.0, description="Time limit of such a job.")
     provider: Line | None = Field(None, description="Where it runs; left out: where the task says.")
     review: Flag = Field(True, description="Whether it takes the approval that the whole run takes.")
 
