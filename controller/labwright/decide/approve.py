@@ -148,6 +148,8 @@ class _Asking:
             return Gate("request", True, f"asked for by {by}")
         label = self.policy.label
         put = self._put_on()
+        if put is None and label in self.talk.pull.labels:
+            return Gate("request", False, f"the label `{label}` once more: it was there from the start")
         if put is None:
             return Gate("request", False, f"the label `{label}`" + (", or `/lab run`" if self.by_command else ""))
         why = why_no_say(put.by, put.at, self.talk, self.policy, self.people)

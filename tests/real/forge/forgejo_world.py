@@ -4,9 +4,11 @@ import base64
 import itertools
 import time
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
+from labwright.adapters.clock import SystemClock
 from labwright.adapters.forges.forgejo import ForgejoForge
 from labwright.domain.forge import Light, Opinion, Role, Status
 from tests.real.forge.server import ForgejoServer
@@ -95,6 +97,7 @@ class ForgejoWorld:
 
     def put_label(self, number: int, label: str, by: str, *, on: bool = True) -> None:
         if on:
+            self._outlive_its_first_second(number)
             self.api("POST", f"/issues/{number}/labels", {"labels": [self._label(label)]}, who=by)
         else:
             self.api("DELETE", f"/issues/{number}/labels/{self._label(label)}", who=by)
@@ -159,6 +162,11 @@ class ForgejoWorld:
 
     def hooks(self) -> Sequence[str]:
         return [hook["config"]["url"] for hook in self.api("GET", "/hooks")]
+
+    def _outlive_its_first_second(self, number: int) -> None:
+        """Nobody puts a label on so fast, and what comes so early is taken for what it was opened with."""
+        opened = datetime.fromisoformat(self.api("GET", f"/pulls/{number}")["created_at"])
+        time.sleep(max(0.0, 1.05 - (SystemClock().now() - opened).total_seconds()))
 
     def _label(self, name: str) -> int:
         if name not in self._label_ids:

@@ -69,7 +69,7 @@ class ForgejoForge:
             return Talk(
                 pull=pull,
                 reviews=parse.reviews(everything(self._api, f"{here}/reviews")),
-                labellings=parse.labellings(timeline),
+                labellings=parse.since_opened(parse.labellings(timeline), item),
                 comments=parse.comments(everything(self._api, f"{there}/comments")),
                 committers=self._committers_of(item) | parse.pushes(timeline)[0],
                 reset=parse.reset(timeline),

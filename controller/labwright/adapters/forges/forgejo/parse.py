@@ -164,6 +164,13 @@ def pushes(timeline: Iterable[Item]) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(who), frozenset(what)
 
 
+def since_opened(made: Iterable[Labelling], pull: Item) -> tuple[Labelling, ...]:
+    """Without labels that it was opened with, which Forgejo tells as put on by its author in that second: a template or a script
+    may have chosen them (R6)."""
+    opened = at(pull["created_at"])
+    return tuple(one for one in made if one.at > opened)
+
+
 def reset(timeline: Iterable[Item]) -> datetime | None:
     """When it was last reopened, aimed at another base, or taken out of draft."""
     times = [
