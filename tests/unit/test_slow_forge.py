@@ -31,6 +31,29 @@ def test_a_forge_that_answers_slowly_holds_no_approved_job_back(
     bench.close()
 
 
+def test_R3_an_answer_that_took_too_long_lets_nothing_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = PullBench(tmp_path)
+    talk = bench.at.talk
+
+    def crawling(number: int) -> Any:
+        said = talk(number)
+        bench.clock.advance(40)
+        return said
+
+    bench.propose()
+    bench.settle()
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.at, "talk", crawling)
+        bench.approve()
+        bench.settle(20)
+        assert not [job for job in bench.pulled if job.attempt]
+        assert "took 40 s" in bench.alarms["forge is slow"]
+    bench.until_idle()
+    assert [job.state for job in bench.pulled] == [State.COMPLETE]
+    assert "forge is slow" not in bench.alarms
+    bench.close()
+
+
 def test_an_answer_that_comes_while_a_turn_is_under_way_counts_in_that_turn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,6 +24,7 @@ from labwright.ports.forge import Forge
 from labwright.ports.records import Batch
 
 A_TURN = 10  # pull requests that are planned anew in one turn because their base moved: others wait for the loop, too
+SLOWEST = 30.0  # seconds that the forge may take to say that a pull request is approved
 PATIENCE = 10.0  # seconds until one that could not be planned is looked at again
 
 
@@ -256,11 +257,18 @@ class Pulls:
         self._permit(lane.name, lane.judgement.why_not)
         if lane.judgement.approved:
             self.world.permits.verified[lane.name] = seen.at
-            self._heard.update({lane.name} if seen is answer else ())
+            took = (self.world.now() - seen.at).total_seconds()
+            self._heard.update({lane.name} if seen is answer and took <= SLOWEST else ())
+            if took > SLOWEST:
+                self.world.alarms.raise_(
+                    "forge is slow", f"its answers took {took:.0f} s, and may not hold any more; jobs wait"
+                )
+            else:
+                self.world.alarms.clear("forge is slow")
         return lane
 
     def _hear(self, now: datetime) -> None:
-        """The forge's word is as old as its answer: a slow one takes longer to say it than it may be old."""
+        """The forge's word is as old as its answer: a slow one takes longer to say it than it may be old. Within bounds."""
         verified = self.world.permits.verified
         verified.update({name: now for name in self._heard if name in verified})
         self._heard.clear()
