@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
 
-from labwright.control.pulls.pushes import Pushes
+from labwright.control.pushes import Pushes
 from labwright.control.reading import Parsed, reader, refuse_by
 from labwright.control.settings import Settings
 from labwright.control.world import World, later
