@@ -445,7 +445,7 @@ def test_rebuild_is_refused_while_a_controller_runs(own: LookingLab) -> None:
 @pytest.fixture
 def busy(tmp_path: Path) -> Iterator[LookingLab]:
     long = "name: long\nrun: |\n  for i in 1 2 3 4 5 6; do echo line $i; python -m lab log loss=0.$i step=$i\n"
-    long += "  python -m lab progress $((i*10)); sleep 0.5; done\n"
+    long += "  python -m lab progress $((i*10)); sleep 1.5; done\n"
     made = make(tmp_path, {"gamma/long": long, "gamma/after": "name: after\nrun: echo hi\nneeds: [gamma/long]\n"})
     with made.serving("--launch-existing"):
         yield made

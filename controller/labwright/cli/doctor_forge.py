@@ -5,6 +5,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from labwright import wiring
 from labwright.cli.doctor_people import people_findings
 from labwright.cli.drafting import lab_of
 from labwright.cli.finding import FAIL, OK, WARN, Finding, told
@@ -15,7 +16,6 @@ from labwright.domain.errors import LabError, Refused
 from labwright.domain.lab import Lab
 from labwright.domain.lab_forge import secret_of
 from labwright.settings import Place
-from labwright.wiring import make_forge, reading
 
 if TYPE_CHECKING:
     from labwright.domain.snapshot import Snapshot
@@ -30,7 +30,7 @@ SMOKE = "has Labwright run the first trial of each task for a short time"
 def forge_findings(of: Place, hook: str = "") -> Iterator[Finding]:
     """As lab.yaml on the default branch has it. Raises Refused where that names no forge. `hook`: an address that deliveries
     are meant to go to."""
-    with reading(of) as (repo, tips):
+    with wiring.reading(of) as (repo, tips):
         default = repo.default_branch()
         if default not in tips:
             raise Refused("the repository has no commit yet", hint="`lab init` writes a first lab; then commit")
@@ -58,7 +58,7 @@ def findings_of(
     if any(finding.result == FAIL for finding in lacking):
         return
     try:
-        forge = make_forge(of, lab)
+        forge = wiring.make_forge(of, lab)
         assert forge is not None  # noqa: S101  # who asks has looked
     except LabError as error:
         yield told("forge", error)
